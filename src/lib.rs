@@ -1,0 +1,6 @@
+//! tsstream receives live streams and hands each of them, at once and unchanged, to very many receivers.
+
+pub mod chunk;
+pub mod config;
+pub mod mailbox;
+pub mod proto;

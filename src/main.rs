@@ -1,0 +1,2 @@
+//! The command `tsstream`.
+fn main() {}

@@ -1,0 +1,3 @@
+//! Protocols as bytes: no socket, no thread, no clock.
+
+pub mod ts;
