@@ -1,5 +1,7 @@
 //! MPEG transport streams (ISO/IEC 13818-1): packets, tables, synchronisation.
 
+pub mod health;
+
 /// What the PMT says that the streams of a program are coded in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Codecs {
