@@ -38,7 +38,6 @@ pub struct Limits {
 }
 
 /// The front before it runs.
-#[derive(Debug)]
 pub struct Front {
     poll: Poll,
     listeners: Vec<TcpListener>,

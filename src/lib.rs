@@ -20,4 +20,4 @@ pub mod worker;
 pub mod net;
 pub mod logging;
 pub mod limits;
-pub mod app;
+//pub mod app;

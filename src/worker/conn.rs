@@ -5,7 +5,7 @@
 //!   └────► Streaming ──► Lingering ──► gone
 //! ```
 
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use super::streaming::{Patience, Pumped, Streaming, Tally};
 use super::{Settings, routes};
 use crate::config::{ReceiverPort, ReceiverProtocol, Start};
 use crate::mailbox::{Admission, Newcomer, Seat, StreamId};
-use crate::proto::http::{self, HEAD_BYTES_MAX};
+use crate::proto::http;
 use crate::proto::ws;
 
 /// A request's head must be there so long after the connection, or after the answer before.
@@ -45,6 +45,10 @@ const PING_AFTER: Duration = Duration::from_secs(25);
 
 /// A ping must have been answered after this.
 const PONG_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Close codes of RFC 6455 §7.4.1.
+const CLOSE_NORMAL: u16 = 1000;
+const CLOSE_GOING_AWAY: u16 = 1001;
 
 /// What a connection is given for the length of one call.
 pub struct Desk<'a> {
@@ -172,12 +176,13 @@ impl Conn {
 
     /// The socket has something to read.
     pub fn readable(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
+        let scratch = std::mem::take(&mut desk.scratch);
         for _ in 0..READS_PER_TURN_MAX {
             // Before a kept-alive connection's answer is out, its next request stays in the socket.
             if let State::Answer { .. } = self.state {
                 return Ok(Next::Wait);
             }
-            let read = match self.socket.read(desk.scratch) {
+            let read = match self.socket.read(scratch) {
                 Ok(0) => return Err(Leave::ClosedByReceiver),
                 Ok(read) => read,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Next::Wait),
@@ -186,12 +191,12 @@ impl Conn {
             };
             match &mut self.state {
                 State::Head { bytes, .. } => {
-                    bytes.extend_from_slice(&desk.scratch[..read]);
+                    bytes.extend_from_slice(&scratch[..read]);
                     if self.read_head(desk)? == Next::Resume {
                         return Ok(Next::Resume);
                     }
                 }
-                State::Streaming(_, Speech::WebSocket { .. }) => self.listen(&desk.scratch[..read], desk)?,
+                State::Streaming(_, Speech::WebSocket { .. }) => self.listen(&scratch[..read], desk)?,
                 State::Streaming(_, Speech::Ignored) | State::Answer { .. } => {}
                 State::Lingering { read: total, .. } => {
                     *total += read;
@@ -254,7 +259,8 @@ impl Conn {
                 if bytes.is_empty() {
                     return Err(Leave::Silent);
                 }
-                self.answer(Answer::refusal(http::Status::RequestTimeout, "The request did not come in time."), desk)
+                self.leave = Some(Leave::Silent);
+                self.answer(Answer::refusal(http::Status::RequestTimeout, "the request did not come in time"), desk)
             }
             State::Answer { since, .. } if now.duration_since(*since) >= ANSWER_TIME_MAX => Err(Leave::Stalled),
             State::Lingering { since, .. } if now.duration_since(*since) >= LINGER_TIME_MAX => {
@@ -294,7 +300,7 @@ impl Conn {
             State::Lingering { .. } => Ok(Next::Wait),
             State::Streaming(streaming, speech) => {
                 let goodbye = match speech {
-                    Speech::WebSocket { .. } => ws::close(ws::CloseCode::GoingAway, "the node is ending"),
+                    Speech::WebSocket { .. } => ws::close(CLOSE_GOING_AWAY, "the node is ending"),
                     Speech::Ignored => Default::default(),
                 };
                 streaming.outbox.end(&goodbye);
@@ -322,13 +328,13 @@ impl Conn {
         let State::Head { bytes, .. } = &mut self.state else { return Ok(Next::Wait) };
         let (request, head_len) = match http::parse_request(bytes) {
             Ok(Some(parsed)) => parsed,
-            Ok(None) if bytes.len() < HEAD_BYTES_MAX => return Ok(Next::Wait),
-            Ok(None) => return self.answer(Answer::too_large(), desk),
-            Err(error) => return self.answer(Answer::refusal(error.status(), "The request is not HTTP/1.1."), desk),
+            Ok(None) => return Ok(Next::Wait),
+            Err(error) => return self.answer(Answer::refusal(error.status(), &error.to_string()), desk),
         };
         let rest = bytes.split_off(head_len);
         if self.admission == Admission::Full {
-            return self.answer(Answer::full(), desk);
+            self.leave = Some(Leave::Full);
+            return self.answer(Answer::refusal(http::Status::ServiceUnavailable, "the node is full"), desk);
         }
         match routes::route(&request, desk.settings, self.port(desk), desk.shard) {
             Route::Answer(answer) => {
@@ -437,7 +443,7 @@ impl Conn {
                     match incoming {
                         Some(ws::Incoming::Ping(payload)) => streaming.outbox.control(&ws::pong(&payload)),
                         Some(ws::Incoming::Close(code)) => {
-                            streaming.outbox.end(&ws::close_reply(code));
+                            streaming.outbox.end(&ws::close(code.unwrap_or(CLOSE_NORMAL), ""));
                             self.leave.get_or_insert(Leave::ClosedByReceiver);
                             break;
                         }
@@ -445,13 +451,13 @@ impl Conn {
                     }
                 }
                 Err(violation) => {
-                    streaming.outbox.end(&ws::close(violation.close_code(), violation.reason()));
+                    streaming.outbox.end(&ws::close(violation.close_code(), &violation.to_string()));
                     self.leave.get_or_insert(Leave::Violation(violation));
                     break;
                 }
             }
         }
-        if streaming.outbox.has_urgent() {
+        if streaming.outbox.is_mid_frame() {
             self.pump_unless_blocked(desk)?;
         }
         Ok(())

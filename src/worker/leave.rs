@@ -40,7 +40,7 @@ impl fmt::Display for Leave {
             Leave::Stalled => f.write_str("stalled: took nothing for StallLimit"),
             Leave::Silent => f.write_str("sent no request in time"),
             Leave::NoPong => f.write_str("did not answer a ping"),
-            Leave::Violation(violation) => write!(f, "broke the WebSocket protocol: {}", violation.reason()),
+            Leave::Violation(violation) => write!(f, "broke the WebSocket protocol: {violation}"),
             Leave::Filtered => f.write_str("its address is in FilterIps"),
             Leave::Full => f.write_str("the node is full (MaxClients, MaxClientsPerIp)"),
             Leave::NotWatched => f.write_str("the system can't watch one more connection"),

@@ -150,7 +150,7 @@ impl Outbox {
         let lost_place = !self.is_waiting() && self.sequence < ring.first();
         let expected = self.sequence;
         if lost_place {
-            self.stage = Stage::Waiting(Lead::Jump);
+            self.stage = Stage::Waiting(self.lead_elsewhere());
             self.sequence = ring.first();
         }
         if let Stage::Waiting(lead) = self.stage
@@ -189,8 +189,13 @@ impl Outbox {
         }
         let left_out = target - self.sequence;
         self.sequence = target;
-        self.stage = Stage::Lead(Lead::Jump);
+        self.stage = Stage::Lead(self.lead_elsewhere());
         Verdict::Skipped(left_out)
+    }
+
+    /// What goes before the stream if it goes on elsewhere: a receiver that has had nothing of it still joins.
+    fn lead_elsewhere(&self) -> Lead {
+        if self.stage == Stage::Lead(Lead::Join) { Lead::Join } else { Lead::Jump }
     }
 
     /// The bytes to send next, in order, piece by piece.

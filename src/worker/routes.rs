@@ -10,6 +10,7 @@ use super::shard::Shard;
 use crate::config::ReceiverPort;
 use crate::mailbox::{StreamId, StreamStatus};
 use crate::proto::http::{Content, Method, Request, Status, refusal, response};
+use crate::proto::ts::{AudioCodec, VideoCodec};
 use crate::proto::ws;
 
 /// What becomes of a request.
@@ -112,11 +113,9 @@ fn http_stream(request: &Request, port: &ReceiverPort, stream: StreamId) -> Rout
 
 /// The value of `Access-Control-Allow-Origin`; `None` for a page from where it may not be read.
 fn allowed_origin<'a>(request: &'a Request, port: &ReceiverPort) -> Option<Cow<'a, str>> {
-    match (&port.origins, request.header("Origin")) {
-        (None, _) | (Some(_), None) => Some("*".into()),
-        (Some(origins), Some(origin)) if ws::origin_matches(origin, origins) => Some(origin.into()),
-        (Some(_), Some(_)) => None,
-    }
+    let allowed = ws::origin_is_allowed(request, port.origins.as_deref());
+    let named = port.origins.as_ref().and(request.header("Origin"));
+    allowed.then(|| named.map_or(Cow::from("*"), Cow::from))
 }
 
 /// What a page wants to know of a stream before it plays it.
@@ -124,8 +123,8 @@ fn status_answer(request: &Request, port: &ReceiverPort, name: &str, status: &St
     let body = json!({
         "stream": name,
         "live": status.live,
-        "video": status.codecs.video.map(|codec| codec.token()),
-        "audio": status.codecs.audio.map(|codec| codec.token()),
+        "video": status.codecs.video.map(video_token),
+        "audio": status.codecs.audio.map(audio_token),
     });
     let Some(allowed_origin) = allowed_origin(request, port) else {
         return Answer::refusal(Status::Forbidden, "pages of this origin may not read it");
@@ -141,6 +140,25 @@ fn status_answer(request: &Request, port: &ReceiverPort, name: &str, status: &St
         _ => Content::Whole(body.as_bytes()),
     };
     Answer { head: response(Status::Ok, &headers, content), body: b"", keep_alive: request.keep_alive() }
+}
+
+fn video_token(codec: VideoCodec) -> &'static str {
+    match codec {
+        VideoCodec::Mpeg1 => "mpeg1",
+        VideoCodec::Mpeg2 => "mpeg2",
+        VideoCodec::H264 => "h264",
+        VideoCodec::Hevc => "hevc",
+        VideoCodec::Other(_) => "other",
+    }
+}
+
+fn audio_token(codec: AudioCodec) -> &'static str {
+    match codec {
+        AudioCodec::Mpeg => "mpeg",
+        AudioCodec::Aac => "aac",
+        AudioCodec::Ac3 => "ac3",
+        AudioCodec::Other(_) => "other",
+    }
 }
 
 fn page_answer(request: &Request, page: &'static Page) -> Answer {

@@ -114,7 +114,9 @@ fn is_sixteen_bytes_of_base64(key: &str) -> bool {
     key.len() == 24 && key.strip_suffix("==").is_some_and(|digits| digits.bytes().all(is_digit))
 }
 
-fn origin_is_allowed(request: &Request, origins: Option<&[String]>) -> bool {
+/// Whether a page of the request's origin may read what it asks for. A client that names no origin is no browser.
+#[must_use]
+pub fn origin_is_allowed(request: &Request, origins: Option<&[String]>) -> bool {
     let (Some(origins), Some(origin)) = (origins, request.header("Origin")) else { return true };
     origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
 }

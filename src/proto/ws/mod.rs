@@ -7,5 +7,5 @@ mod handshake;
 mod reader;
 
 pub use control::{CONTROL_PAYLOAD_BYTES_MAX, ControlPayload, close, ping, pong};
-pub use handshake::{HandshakeError, handshake, is_upgrade};
+pub use handshake::{HandshakeError, handshake, is_upgrade, origin_is_allowed};
 pub use reader::{Incoming, MESSAGE_BYTES_MAX, Reader, Violation};
