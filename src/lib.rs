@@ -2,5 +2,6 @@
 
 pub mod chunk;
 pub mod config;
+pub mod demo;
 pub mod mailbox;
 pub mod proto;
