@@ -11,13 +11,15 @@
 
 pub mod config;
 pub mod proto;
+pub mod net;
 pub mod ingest;
 pub mod chunk;
 pub mod ring;
 pub mod mailbox;
-pub mod front;
 pub mod worker;
-pub mod net;
+pub mod front;
+pub mod metrics;
 pub mod logging;
 pub mod limits;
-//pub mod app;
+pub mod demo;
+pub mod app;

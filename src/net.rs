@@ -18,6 +18,20 @@ const BACKLOG: i32 = 16_384;
 /// What is asked for as the receive buffer of a UDP input: 0.6 s of 100 Mb/s.
 const UDP_RECEIVE_BUFFER_BYTES: usize = 8 * 1024 * 1024;
 
+/// Bytes that the kernel takes from us for one receiver beyond what it has sent (`TCP_NOTSENT_LOWAT`). Without it a dead
+/// receiver pins megabytes of kernel memory, and one that lags looks healthy for long.
+const RECEIVER_UNSENT_BYTES_MAX: u32 = 128 * 1024;
+
+/// A receiver whose machine acknowledges nothing for so long is gone (`TCP_USER_TIMEOUT`). A backstop only: a shorter
+/// time would hit readers that are merely slow.
+const RECEIVER_USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How the kernel finds out about a silent peer whose machine vanished: within half a minute.
+const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(15))
+    .with_interval(Duration::from_secs(5))
+    .with_retries(3);
+
 /// A socket that the configuration asks for could not be opened.
 #[derive(Debug)]
 pub struct BindError {
@@ -63,6 +77,17 @@ pub fn listen(section: &str, address: SocketAddr) -> Result<TcpListener, BindErr
     open_listener(address).map_err(|source| BindError { section: section.to_owned(), address, source })
 }
 
+/// A listener for receivers. What is set on it, every connection that it accepts inherits (Linux), so that a storm of
+/// newcomers costs no system call for options.
+///
+/// # Errors
+/// As [`listen`].
+pub fn listen_for_receivers(section: &str, address: SocketAddr) -> Result<TcpListener, BindError> {
+    let listener = listen(section, address)?;
+    receiver_options(&listener).map_err(|source| BindError { section: section.to_owned(), address, source })?;
+    Ok(listener)
+}
+
 /// A UDP socket for input, with a receive buffer as large as the system allows, segments coalesced by the kernel
 /// (`UDP_GRO`) and its drops reported (`SO_RXQ_OVFL`). If `address` is a multicast group it is joined: on the
 /// interface that has the address `interface`, else on the one the routing table says; from `source` only, if given.
@@ -89,11 +114,7 @@ pub fn udp_input(
 /// # Errors
 /// When the connection has already failed.
 pub fn keep_alive(socket: &TcpStream) -> io::Result<()> {
-    let keepalive = TcpKeepalive::new()
-        .with_time(Duration::from_secs(15))
-        .with_interval(Duration::from_secs(5))
-        .with_retries(3);
-    SockRef::from(socket).set_tcp_keepalive(&keepalive)
+    SockRef::from(socket).set_tcp_keepalive(&KEEPALIVE)
 }
 
 fn open_listener(address: SocketAddr) -> io::Result<TcpListener> {
@@ -105,6 +126,14 @@ fn open_listener(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(TcpListener::from_std(socket.into()))
+}
+
+fn receiver_options(listener: &TcpListener) -> io::Result<()> {
+    let socket = SockRef::from(listener);
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_notsent_lowat(RECEIVER_UNSENT_BYTES_MAX)?;
+    socket.set_tcp_keepalive(&KEEPALIVE)?;
+    socket.set_tcp_user_timeout(Some(RECEIVER_USER_TIMEOUT))
 }
 
 fn open_udp_input(
