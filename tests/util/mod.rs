@@ -1,0 +1,45 @@
+//! What the tests with real processes and sockets share. Every wait is for a condition, with a deadline.
+#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(clippy::disallowed_methods, reason = "deadlines")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "that is how a test fails")]
+
+pub mod media;
+pub mod node;
+pub mod publish;
+pub mod receive;
+pub mod tap;
+pub mod ts;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long to wait for what should come at once: long enough for a busy machine.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// Asks `condition` until it holds; fails the test after [`SOON`], saying `what` was waited for.
+#[track_caller]
+pub fn wait_until(what: &str, condition: impl FnMut() -> bool) {
+    wait_until_within(SOON, what, condition);
+}
+
+/// [`wait_until`] with a deadline of its own.
+#[track_caller]
+pub fn wait_until_within(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited {limit:?} in vain for: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A new empty directory that stays after the test, to be looked at; `cargo clean` removes it.
+pub fn directory(name: &str) -> PathBuf {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("{name}-{}-{count}", std::process::id());
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&path).expect("a directory for the test");
+    path
+}
