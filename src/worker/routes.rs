@@ -50,7 +50,8 @@ impl Answer {
 /// Finds what `request`, which came in through `port`, asks for.
 #[must_use]
 pub fn route(request: &Request, settings: &Settings, port: &ReceiverPort, shard: &Shard) -> Route {
-    let stream_named = |name: &str| settings.streams.iter().position(|(stream, _)| stream == name).map(StreamId);
+    let stream_named =
+        |name: &str| settings.streams.iter().position(|(stream, _)| stream == name).map(StreamId);
     let path = request.path.strip_prefix('/').unwrap_or(&request.path);
     if ws::is_upgrade(request) {
         return match if path.is_empty() { Some(port.stream) } else { stream_named(path) } {
@@ -62,8 +63,11 @@ pub fn route(request: &Request, settings: &Settings, port: &ReceiverPort, shard:
         };
     }
     if !matches!(request.method, Method::Get | Method::Head) {
-        let refusal =
-            refusal(Status::MethodNotAllowed, &[("Allow", "GET, HEAD")], "this port is for receiving streams");
+        let refusal = refusal(
+            Status::MethodNotAllowed,
+            &[("Allow", "GET, HEAD")],
+            "this port is for receiving streams",
+        );
         return Route::Answer(Answer::closing(refusal));
     }
     if let Some(page) = pages::page(&request.path) {
