@@ -4,3 +4,4 @@ pub mod chunk;
 pub mod config;
 pub mod mailbox;
 pub mod proto;
+pub mod worker;

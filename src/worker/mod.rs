@@ -1,0 +1,3 @@
+//! Serving receivers.
+
+pub mod pages;
