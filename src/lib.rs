@@ -4,4 +4,7 @@ pub mod chunk;
 pub mod config;
 pub mod ingest;
 pub mod mailbox;
+pub mod metrics;
+pub mod net;
 pub mod proto;
+pub mod ring;
