@@ -1,11 +1,19 @@
 //! Where a stream is cut into chunks, and which of them a receiver may begin with.
 
+mod cutter;
+#[cfg(test)]
+mod tests;
+
 use std::time::{Duration, Instant};
 
-use crate::chunk::{Entry, FrameBuilder, Sealed};
+use crate::chunk::{Sealed, TS_PACKET_BYTES};
 use crate::config::Format;
 use crate::proto::ts::Codecs;
 use crate::proto::ts::health::Health;
+use crate::proto::ts::sync::Aligner;
+use crate::proto::ts::watch::Watch;
+
+use cutter::Cutter;
 
 /// What a [`Framer`] goes by.
 #[derive(Clone, Copy, Debug)]
@@ -19,15 +27,17 @@ pub struct FramerSettings {
 }
 
 /// Cuts a byte stream into sealed chunks.
+///
+/// Of a transport stream nothing leaves but whole packets, unaltered; a publisher's first chunk is its first entry
+/// point, and every further entry point starts a chunk. Opaque bytes are cut anywhere, and may be begun with anywhere.
 #[derive(Debug)]
 pub struct Framer {
     settings: FramerSettings,
-    builder: FrameBuilder,
-    /// When the first byte in `builder` came.
-    received: Option<Instant>,
+    cutter: Cutter,
+    aligner: Aligner,
+    watch: Watch,
     /// When the last byte came.
     last_byte: Option<Instant>,
-    follows_discontinuity: bool,
     health: Health,
 }
 
@@ -37,19 +47,22 @@ impl Framer {
     pub fn new(settings: FramerSettings) -> Framer {
         Framer {
             settings,
-            builder: FrameBuilder::default(),
-            received: None,
+            cutter: Cutter::default(),
+            aligner: Aligner::default(),
+            watch: Watch::default(),
             last_byte: None,
-            follows_discontinuity: true,
             health: Health::default(),
         }
     }
 
     /// A publisher has come: nothing of the one before continues. Its first chunk, even if it is the first of all, has
-    /// `follows_discontinuity` set.
-    pub fn start_session(&mut self, _now: Instant) {
-        self.follows_discontinuity = true;
+    /// `follows_discontinuity` set. What an [`end_session`](Self::end_session) not called would have sealed is dropped.
+    pub fn start_session(&mut self, now: Instant) {
+        self.health.bytes_dropped += self.aligner.reset();
         self.health.start_session();
+        self.cutter = Cutter::default();
+        self.watch = Watch::starting(now);
+        self.last_byte = None;
     }
 
     /// Takes `bytes` as read, in order, in any portions.
@@ -59,25 +72,19 @@ impl Framer {
         }
         self.health.bytes += bytes.len() as u64;
         self.last_byte = Some(now);
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let (now_fits, later) = rest.split_at(rest.len().min(self.builder.room()));
-            self.builder.extend(now_fits);
-            self.received.get_or_insert(now);
-            rest = later;
-            if self.builder.room() == 0 {
-                self.seal(sealed);
-            }
+        match self.settings.format {
+            Format::Bytes => self.cutter.gather_opaque(bytes, now, sealed),
+            Format::Ts => self.push_transport_stream(bytes, now, sealed),
         }
         if self.settings.coalesce.is_zero() {
-            self.seal(sealed);
+            self.cutter.seal(sealed);
         }
     }
 
     /// When [`seal_due`](Self::seal_due) wants to be called at the latest, if anything waits.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        let coalesced = self.received? + self.settings.coalesce;
+        let coalesced = self.cutter.received()? + self.settings.coalesce;
         let quiet = self.settings.quiet.and_then(|quiet| Some(self.last_byte? + quiet));
         Some(quiet.map_or(coalesced, |quiet| quiet.min(coalesced)))
     }
@@ -85,19 +92,20 @@ impl Framer {
     /// Seals what has waited long enough.
     pub fn seal_due(&mut self, now: Instant, sealed: &mut Vec<Sealed>) {
         if self.deadline().is_some_and(|deadline| deadline <= now) {
-            self.seal(sealed);
+            self.cutter.seal(sealed);
         }
     }
 
     /// The publisher has gone: seals what is left, whole packets only.
     pub fn end_session(&mut self, sealed: &mut Vec<Sealed>) {
-        self.seal(sealed);
+        self.health.bytes_dropped += self.aligner.reset();
+        self.cutter.seal(sealed);
     }
 
     /// What the current publisher's stream is coded in, as far as known.
     #[must_use]
     pub fn codecs(&self) -> Codecs {
-        Codecs::default()
+        self.watch.codecs()
     }
 
     /// How the stream is doing.
@@ -106,14 +114,13 @@ impl Framer {
         &self.health
     }
 
-    fn seal(&mut self, sealed: &mut Vec<Sealed>) {
-        let Some(received) = self.received.take() else { return };
-        sealed.push(Sealed {
-            body: self.builder.seal(),
-            received,
-            entry: Some(Entry::default()),
-            follows_discontinuity: std::mem::take(&mut self.follows_discontinuity),
-            starts_at_frame: true,
+    fn push_transport_stream(&mut self, bytes: &[u8], now: Instant, sealed: &mut Vec<Sealed>) {
+        let Framer { aligner, watch, cutter, health, .. } = self;
+        let damage = aligner.push(bytes, |run| {
+            health.packets += (run.len() / TS_PACKET_BYTES) as u64;
+            cutter.gather_packets(run, now, watch, health, sealed);
         });
+        health.bytes_dropped += damage.bytes_dropped;
+        health.sync_losses += damage.sync_losses;
     }
 }
