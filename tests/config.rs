@@ -5,11 +5,16 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tsstream::config::{
-    self, Authority, Config, HopProtocol, InputProtocol, Loaded, NextHop, ReceiverProtocol, RunMode, Start,
+    self, Authority, Config, Datagrams, Framing, HopProtocol, InputProtocol, Loaded, NextHop,
+    ReceiverProtocol, RunMode, Start,
 };
 use tsstream::mailbox::StreamId;
 
 const SHIPPED: &str = include_str!("../conf/app.conf");
+
+/// UDP as it is by default.
+const UDP: HopProtocol =
+    HopProtocol::Udp(Datagrams { framing: Framing::Ts, multicast_ttl: 1, interface: None });
 
 fn parse(text: &str) -> Loaded {
     config::parse("f", text).expect("a file in order")
@@ -102,8 +107,7 @@ fn original_files_are_understood_as_they_are() {
     let Loaded { config, warnings } = original("original-normal-udp.conf");
     assert_eq!((config.streams[0].protocol, config.streams[0].bind.port()), (InputProtocol::Tcp, 50001));
     assert!(config.streams[0].secret.is_empty() && config.ports.is_empty());
-    let hop =
-        |port| NextHop { stream: StreamId(0), protocol: HopProtocol::Udp, host: "127.0.0.1".into(), port };
+    let hop = |port| NextHop { stream: StreamId(0), protocol: UDP, host: "127.0.0.1".into(), port };
     assert_eq!(config.next_hops, [hop(55001), hop(55002)]);
     assert_eq!(
         warnings,
@@ -289,8 +293,7 @@ fn next_hops_by_stream() {
     )
     .config;
     let hops = config.next_hops.iter().map(|hop| (hop.stream.0, hop.protocol, hop.host.as_str(), hop.port));
-    let expected =
-        [(0, HopProtocol::Tcp, "h1", 1), (0, HopProtocol::Tcp, "::1", 2), (1, HopProtocol::Udp, "h3", 3)];
+    let expected = [(0, HopProtocol::Tcp, "h1", 1), (0, HopProtocol::Tcp, "::1", 2), (1, UDP, "h3", 3)];
     assert!(hops.eq(expected));
     assert_eq!(config.ports.len(), 1);
     assert_eq!(

@@ -13,7 +13,10 @@ use super::problem::Findings;
 use super::scope::Scope;
 use super::values;
 use super::written::Written;
-use super::{Authority, Config, InputProtocol, IpList, RunMode};
+use super::{
+    Authority, Config, Datagrams, Format, Framing, HopProtocol, InputProtocol, IpList, NextHop, RunMode,
+    Stream,
+};
 
 /// The most that a limit on the number of receivers may be set to: more than a system has descriptors.
 const CLIENTS_MAX: usize = 10_000_000;
@@ -91,7 +94,9 @@ fn forwarder<'a>(config: &mut Config, written: &'a Written, found: &mut Findings
         limits(config, &written.main("custom"), found);
     }
     config.ports = outputs.ports.into_iter().map(|(_, port)| port).collect();
-    config.next_hops = outputs.next_hops;
+    addresses::check_hops(&outputs.next_hops, &listeners, found);
+    check_framing(&outputs.next_hops, &config.streams, found);
+    config.next_hops = outputs.next_hops.into_iter().map(|(_, hop)| hop).collect();
     listeners
 }
 
@@ -116,6 +121,18 @@ fn limits(config: &mut Config, custom: &Scope, found: &mut Findings) {
     config.clients_max = custom.read("MaxClients", 0, found, &clients);
     config.clients_per_ip_max = custom.read("MaxClientsPerIp", 0, found, &clients);
     config.trusted_proxies = custom.read("TrustedProxies", IpList::default(), found, values::ip_list);
+}
+
+/// What goes out as RTP must be MPEG-TS: its payload type says so.
+fn check_framing(hops: &[(Scope, NextHop)], streams: &[Stream], found: &mut Findings) {
+    for (section, hop) in hops {
+        let is_rtp = matches!(hop.protocol, HopProtocol::Udp(Datagrams { framing: Framing::Rtp, .. }));
+        let stream = &streams[hop.stream.0];
+        if is_rtp && stream.format == Format::Bytes {
+            let message = format!("RTP carries MPEG-TS, and [{}] has Format = bytes", stream.section);
+            section.problem("Framing", message, found);
+        }
+    }
 }
 
 fn warn_of_open_inputs(run_mode: RunMode, open: &[Listener], found: &mut Findings) {

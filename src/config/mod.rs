@@ -233,7 +233,27 @@ pub enum HopProtocol {
     /// A connection that carries nothing but the stream.
     Tcp,
     /// Datagrams of whole TS packets.
-    Udp,
+    Udp(Datagrams),
+}
+
+/// How the datagrams of a next hop are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Datagrams {
+    /// `Framing`.
+    pub framing: Framing,
+    /// `Ttl`: how many networks a datagram to a multicast group may cross.
+    pub multicast_ttl: u8,
+    /// `Interface`: the address of the interface to send to a multicast group by; `None` is the system's choice.
+    pub interface: Option<IpAddr>,
+}
+
+/// `[dispatch] Framing`: what is in a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// The stream's bytes alone.
+    Ts,
+    /// An RTP header and the stream's bytes.
+    Rtp,
 }
 
 /// A secret: compared in constant time, and never shown.

@@ -43,7 +43,12 @@ pub(super) const SECTIONS: &[SectionSpec] = &[
         main: &[],
     },
     SectionSpec { name: "authority", inherited: &[], own: &[], main: &["Use", "Ips"] },
-    SectionSpec { name: "dispatch", inherited: &["Protocol"], own: &["Hosts", "Ports"], main: &[] },
+    SectionSpec {
+        name: "dispatch",
+        inherited: &["Protocol", "Framing", "Ttl", "Interface"],
+        own: &["Hosts", "Ports"],
+        main: &[],
+    },
     SectionSpec {
         name: "custom",
         inherited: &["Protocol", "Bind", "Start", "LagLimit", "StallLimit", "Origins", "FilterIps"],
