@@ -90,6 +90,10 @@ impl Shard {
     pub fn join(&mut self, stream: StreamId, key: usize) -> usize {
         let state = &mut self.streams[stream.0];
         state.receivers.push(key);
+        if state.visits_left > 0 {
+            // Those still to be visited are the next so many, and it may have come to stand among them.
+            state.visits_left += 1;
+        }
         match state.subscription {
             Subscription::None => self.subscribe(stream),
             Subscription::Idle(_) => state.subscription = Subscription::Held,
