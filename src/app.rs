@@ -13,8 +13,13 @@ use std::time::Duration;
 
 use mio::net::TcpListener;
 
-use crate::config::{Config, Format, InputProtocol, ReceiverPort, ReceiverProtocol, RunMode, Stream};
+use crate::balance::Balance;
+use crate::config::{
+    Config, Datagrams, Format, Framing, HopProtocol, InputProtocol, ReceiverPort, ReceiverProtocol, RunMode,
+    Stream,
+};
 use crate::front::{Front, Limits};
+use crate::hops::{self, Hops, Own, Waits};
 use crate::ingest::Ingest;
 use crate::mailbox::{Sender, ToIngest, ToWorker, WorkerId};
 use crate::net::{self, BindError};
@@ -71,13 +76,6 @@ impl App {
         if config.run_mode == RunMode::Monitor {
             return Err(StartError::NotBuilt("[app] RunMode = monitor is not in this version yet".into()));
         }
-        if let Some(hop) = config.next_hops.first() {
-            let words = format!(
-                "[dispatch] sends to {}:{}, and feeding next hops is not in this version yet: use Protocol = CUSTOM",
-                hop.host, hop.port
-            );
-            return Err(StartError::NotBuilt(words));
-        }
         let (ingest, to_ingest) = Ingest::bind(&config.streams, config.authority.clone())?;
         let listen = |port: &ReceiverPort| net::listen_for_receivers(&port.section, port.bind);
         let listeners = config.ports.iter().map(listen).collect::<Result<_, _>>()?;
@@ -119,6 +117,15 @@ impl App {
             };
             lines.push_str(&line);
         }
+        for hop in &self.config.next_hops {
+            let protocol = match hop.protocol {
+                HopProtocol::Tcp => "tcp",
+                HopProtocol::Udp(Datagrams { framing: Framing::Ts, .. }) => "udp",
+                HopProtocol::Udp(Datagrams { framing: Framing::Rtp, .. }) => "rtp",
+            };
+            let stream = &self.config.streams[hop.stream.0].name;
+            lines.push_str(&format!("  feed    {stream:<10} {protocol}://{}:{}\n", hop.host, hop.port));
+        }
         lines
     }
 
@@ -128,29 +135,47 @@ impl App {
     /// When the system gives no thread or no descriptor.
     pub fn run(self) -> Result<(), StartError> {
         self.log_addresses();
+        let own = self.own_addresses();
         let App { config, ingest, to_ingest, listeners } = self;
         let (workers, senders) = workers(&config, &to_ingest)?;
+        let balance = Balance::new(senders.clone());
+        let hops = hops(&config, own, balance.clone(), &to_ingest)?;
+        let of_hops = hops.iter().map(|(_, sender)| sender.clone());
+        let all_senders: Vec<_> = senders.iter().cloned().chain(of_hops).collect();
         let limits = Limits {
             clients_max: config.clients_max,
             clients_per_ip_max: config.clients_per_ip_max,
             drain: config.drain,
         };
-        let front = Front::new(listeners, senders.clone(), limits, now())
+        let front = Front::new(listeners, balance, all_senders.clone(), limits, now())
             .map_err(|error| StartError::System("the front thread can't be set up", error))?;
-        let stop_senders = senders.clone();
-        let ingest = spawn("ingest".into(), move || ingest.run(senders))?;
-        let workers = workers
-            .into_iter()
-            .enumerate()
-            .map(|(index, worker)| spawn(format!("worker {index}"), move || worker.run()))
-            .collect::<Result<Vec<_>, _>>()?;
+        let ingest = spawn("ingest".into(), move || ingest.run(all_senders))?;
+        let mut threads = Vec::with_capacity(workers.len() + 1);
+        for (index, (worker, sender)) in workers.into_iter().zip(senders).enumerate() {
+            threads.push((spawn(format!("worker {index}"), move || worker.run())?, sender));
+        }
+        if let Some((hops, sender)) = hops {
+            threads.push((spawn("hops".into(), move || hops.run())?, sender));
+        }
         log::info!("ready");
         front.run();
-        for (worker, sender) in workers.into_iter().zip(stop_senders) {
-            stop(worker, sender, || ToWorker::Stop);
+        for (thread, sender) in threads {
+            stop(thread, sender, || ToWorker::Stop);
         }
         stop(ingest, to_ingest, || ToIngest::Stop);
         Ok(())
+    }
+
+    fn own_addresses(&self) -> Own {
+        let mut own =
+            Own { tcp: self.outputs().into_iter().map(|(_, address)| address).collect(), udp: vec![] };
+        for (stream, address) in self.inputs() {
+            match stream.protocol {
+                InputProtocol::Udp => own.udp.push(address),
+                InputProtocol::Tcp | InputProtocol::Http => own.tcp.push(address),
+            }
+        }
+        own
     }
 
     /// One line for each open address, for people and for programs that start a node with port 0.
@@ -182,6 +207,28 @@ fn workers(
     let make = |index| Worker::new(WorkerId(index), Arc::clone(&settings), to_ingest.clone(), now());
     let made: io::Result<Vec<_>> = (0..count).map(make).collect();
     Ok(made.map_err(|error| StartError::System("a worker can't be set up", error))?.into_iter().unzip())
+}
+
+/// The hops thread, if there is any next hop. To ingest it is one more worker.
+fn hops(
+    config: &Config,
+    own: Own,
+    workers: Balance,
+    to_ingest: &Sender<ToIngest>,
+) -> Result<Option<(Hops, Sender<ToWorker>)>, StartError> {
+    if config.next_hops.is_empty() {
+        return Ok(None);
+    }
+    let settings = hops::Settings {
+        hops: config.next_hops.clone(),
+        streams: config.streams.iter().map(|stream| stream.name.clone()).collect(),
+        own,
+        waits: Waits::default(),
+    };
+    let id = WorkerId(workers.count());
+    Hops::new(settings, id, workers, to_ingest.clone(), now())
+        .map(Some)
+        .map_err(|error| StartError::System("the hops thread can't be set up", error))
 }
 
 #[allow(clippy::disallowed_methods, reason = "where the clocks of the threads begin")]

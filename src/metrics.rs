@@ -46,3 +46,28 @@ pub struct StreamInputMetrics {
     /// RTP packets dropped, because they came twice or after later ones.
     pub rtp_late: Counter,
 }
+
+/// The next hops, in the order of the configuration.
+#[derive(Debug, Default)]
+pub struct HopsMetrics(pub Vec<HopMetrics>);
+
+/// One next hop.
+#[derive(Debug, Default)]
+pub struct HopMetrics {
+    /// Connections made; over UDP, sockets opened.
+    pub connections: Counter,
+    /// Connections that ended, whatever the reason.
+    pub lost: Counter,
+    /// Tries that led to no connection.
+    pub failed_tries: Counter,
+    /// Bytes sent, over TCP counted when a connection ends.
+    pub bytes: Counter,
+    /// Times that it skipped, over TCP counted when a connection ends; over UDP, chunks missing or a publisher's restart.
+    pub skips: Counter,
+    /// Datagrams sent.
+    pub datagrams: Counter,
+    /// Datagrams not sent, because the send buffer was full or for an error.
+    pub datagrams_dropped: Counter,
+    /// Errors of sending: nobody listens there, there is no way.
+    pub send_errors: Counter,
+}

@@ -25,7 +25,7 @@ use streaming::Tally;
 
 use crate::config::{Buffer, ReceiverPort};
 use crate::logging::LogBudget;
-use crate::mailbox::{Mailbox, Newcomer, Sender, ToIngest, ToWorker, WorkerId, mailbox};
+use crate::mailbox::{Mailbox, Newcomer, Sender, Served, Service, ToIngest, ToWorker, WorkerId, mailbox};
 
 /// Messages that a worker's mailbox holds: at 1,000 chunks a second, four seconds of a worker that does not look.
 const MAILBOX_MESSAGES_MAX: usize = 4096;
@@ -298,7 +298,7 @@ impl Worker {
     fn bury(&mut self) {
         while let Some((key, leave)) = self.ended.pop() {
             // A connection that met two errors in one turn is in the list twice.
-            let Some(conn) = self.conns.try_remove(key) else { continue };
+            let Some(mut conn) = self.conns.try_remove(key) else { continue };
             self.total.receivers += 1;
             if let Some(joined) = conn.joined
                 && let Some(moved) = self.shard.leave(joined.stream, joined.slot)
@@ -306,13 +306,16 @@ impl Worker {
             {
                 moved.slot = joined.slot;
             }
-            self.report(&conn, conn.leave.unwrap_or(leave));
+            let leave = conn.leave.unwrap_or(leave);
+            self.report(&mut conn, leave);
         }
     }
 
     fn announce(&mut self, key: usize) {
         let Some(conn) = self.conns.get_mut(key) else { return };
-        let Some(joined) = conn.joined.filter(|_| !conn.announced) else { return };
+        let Some(joined) = conn.joined.filter(|joined| !conn.announced && joined.over != Over::Hop) else {
+            return;
+        };
         conn.announced = true;
         if let Some(spent) = self.log.spend(self.now) {
             let (name, _) = &self.settings.streams[joined.stream.0];
@@ -320,11 +323,16 @@ impl Worker {
         }
     }
 
-    fn report(&mut self, conn: &Conn, leave: Leave) {
+    fn report(&mut self, conn: &mut Conn, leave: Leave) {
         let tally = conn.tally();
         self.total.sent.bytes += tally.bytes;
         self.total.sent.writes += tally.writes;
         self.total.sent.skips += tally.skips;
+        if let Service::Hop(line) = &mut conn.service {
+            // The hops thread has more to say of it.
+            let served = Served { reason: leave.to_string(), bytes: tally.bytes, skips: tally.skips };
+            return line.served = Some(served);
+        }
         if conn.joined.is_none() && leave == Leave::ClosedByReceiver {
             return log::debug!("{} left without a stream", conn.peer);
         }
@@ -358,5 +366,6 @@ fn over(over: Over) -> &'static str {
         Over::WebSocket => "WebSocket",
         Over::Http => "HTTP-TS",
         Over::Tcp => "TCP",
+        Over::Hop => "next hop",
     }
 }
