@@ -154,6 +154,26 @@ impl Node {
         kibibytes * 1024
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.process.id() as i32), signal).expect("the node is running");
+    }
+
+    /// Ends it as a crash would.
+    pub fn kill(mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// Asks it to end, waits until it has, and returns all the lines that it has said.
+    pub fn log_after_stop(mut self) -> Vec<String> {
+        self.end();
+        wait_until_within(SOON, "the end of the log", || {
+            self.log.lines.lock().is_ok_and(|lines| lines.ended)
+        });
+        self.log.lines.lock().expect("the log is whole").newest.iter().cloned().collect()
+    }
+
     /// Asks it to end, waits until it has, and returns how.
     pub fn stop(mut self) -> ExitStatus {
         self.end()
