@@ -27,7 +27,8 @@ fn hundreds_of_flaps_leave_nothing_behind() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     // The second hop is never there.
     let text = format!(
-        "[backstream]\nProtocol = TCP\nPort = 0\n[dispatch]\nProtocol = TCP\nHosts = 127.0.0.1,127.0.0.1\nPorts = {},1",
+        "[backstream]\nProtocol = TCP\nPort = 0\n[buffer]\nSeconds = 0\nMegabytes = 1\n\
+         [dispatch]\nProtocol = TCP\nHosts = 127.0.0.1,127.0.0.1\nPorts = {},1",
         listener.local_addr().unwrap().port()
     );
     let config = config::parse("f", &text).unwrap().config;
