@@ -515,3 +515,6 @@ impl Conn {
 fn patience(port: &ReceiverPort) -> Patience {
     Patience { lag_max: port.lag_max, stall_max: port.stall_max }
 }
+
+#[cfg(test)]
+mod tests;
