@@ -1,7 +1,25 @@
-//! tsstream receives live streams and hands each of them, at once and unchanged, to very many receivers.
+//! tsstream receives live streams, above all MPEG-TS, and hands each of them, at once and unchanged, to very many
+//! receivers. The modules below stand in the order in which a byte meets them.
+//!
+//! ```text
+//! publisher ─► ingest ─► framer ─► chunk ─► ring ─► mailbox ─► worker: shard ─► outbox ─► socket of each receiver
+//!              one thread                           N threads
+//! ```
+//!
+//! There is no async runtime, no `unsafe`, no copy of the stream per receiver, no queue per receiver, and on the way
+//! from a chunk to a receiver no allocation, no lock and no log line.
 
-pub mod chunk;
 pub mod config;
-pub mod demo;
-pub mod mailbox;
 pub mod proto;
+pub mod net;
+pub mod ingest;
+pub mod chunk;
+pub mod ring;
+pub mod mailbox;
+pub mod worker;
+pub mod front;
+pub mod metrics;
+pub mod logging;
+pub mod limits;
+pub mod demo;
+pub mod app;

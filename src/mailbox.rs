@@ -49,6 +49,28 @@ pub struct Newcomer {
     pub peer: SocketAddr,
     /// Index of the listening port it came through, in the order of the configuration.
     pub port: usize,
+    /// Whether there was room for it.
+    pub admission: Admission,
+    /// Held as long as the connection lives.
+    pub seat: Seat,
+}
+
+/// Whether there is room for a receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It is served.
+    Admitted,
+    /// It is told that the node is full, and nothing else.
+    Full,
+}
+
+/// A receiver's place in the counts of front, which gets it back when the connection is dropped: nobody has to say so.
+#[derive(Clone, Debug, Default)]
+pub struct Seat {
+    /// One of the receivers of the worker.
+    pub of_worker: Arc<()>,
+    /// One of the connections from its address.
+    pub of_address: Arc<()>,
 }
 
 /// What ingest is told.

@@ -3,6 +3,21 @@
 //! The types here are the last stage: complete, checked, bounded, without a trace of INI. Every thread is given the
 //! part it needs as a plain struct and never sees the rest.
 
+mod addresses;
+mod build;
+mod inputs;
+mod line;
+mod load;
+mod outputs;
+mod problem;
+mod schema;
+mod scope;
+mod values;
+mod written;
+
+pub use load::{Loaded, defaults, load, parse};
+pub use problem::Problem;
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -15,8 +30,8 @@ use crate::mailbox::StreamId;
 pub struct Config {
     /// `[app] RunMode`.
     pub run_mode: RunMode,
-    /// `[app] Node`: the name of this node in the tree; the host name by default.
-    pub node: String,
+    /// `[app] Node`: the name of this node in the tree; `None` is the name of the host.
+    pub node: Option<String>,
     /// `[app] Workers`: worker threads; 0 is one per core.
     pub workers: usize,
     /// `[app] Drain`: how long receivers may take to be told goodbye when the program ends.
@@ -39,8 +54,8 @@ pub struct Config {
     pub trusted_proxies: IpList,
     /// `[admin]`: where the admin port listens, if `Port` is given.
     pub admin: Option<SocketAddr>,
-    /// `[monitor]`: where RunMode `monitor` listens.
-    pub monitor_bind: SocketAddr,
+    /// `[monitor]`: where RunMode `monitor` listens; `None` in other modes.
+    pub monitor_bind: Option<SocketAddr>,
 }
 
 /// `[app] RunMode`.

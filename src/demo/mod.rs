@@ -5,18 +5,71 @@
 mod looper;
 
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 pub use looper::{Burst, Looper};
 
+use crate::config::{Config, Format, InputProtocol};
+
 /// How long the input may take to accept the connection or a burst.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// The pause before the input is tried again.
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+
 /// Later than this, what was missed is not made up for: the machine was asleep, and a rush would help nobody.
 const LATE_MAX: Duration = Duration::from_secs(1);
+
+/// Makes the stream `live` be published by TCP from this machine only, on a port that the system chooses.
+pub fn take_over_input(config: &mut Config) {
+    if let Some(live) = config.streams.first_mut() {
+        live.protocol = InputProtocol::Tcp;
+        live.format = Format::Ts;
+        live.bind = (Ipv4Addr::LOCALHOST, 0).into();
+    }
+}
+
+/// The picture's publisher while it runs; dropping it ends it.
+#[derive(Debug)]
+pub struct Publisher {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Publisher {
+    /// Pushes the picture to the TCP input at `address`, from a thread of its own.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(address: SocketAddr) -> io::Result<Publisher> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let run = move || {
+            while !stopped.load(Ordering::Relaxed) {
+                if let Err(error) = push(address, &stopped) {
+                    log::debug!("demo: {error}");
+                    thread::sleep(RETRY_AFTER);
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("demo".into()).spawn(run)?;
+        Ok(Publisher { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // It ended by a panic, which has been printed already.
+            let _ = thread.join();
+        }
+    }
+}
 
 /// Connects to the TCP input at `address` and pushes the picture, each burst when it is due, until `stop` is set.
 /// Blocks: it is for a side thread. Notices `stop` within a burst (40 ms) as long as the input takes what it is sent.

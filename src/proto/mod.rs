@@ -1,3 +1,5 @@
 //! Protocols as bytes: no socket, no thread, no clock.
 
+pub mod http;
 pub mod ts;
+pub mod ws;

@@ -1,5 +1,18 @@
 //! MPEG transport streams (ISO/IEC 13818-1): packets, tables, synchronisation.
 
+mod continuity;
+mod entry;
+pub mod health;
+pub mod packet;
+mod preamble;
+mod program;
+mod psi;
+pub(crate) mod sync;
+mod tables;
+#[cfg(test)]
+pub(crate) mod testing;
+pub(crate) mod watch;
+
 /// What the PMT says that the streams of a program are coded in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Codecs {

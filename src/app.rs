@@ -1,0 +1,232 @@
+//! Composition: opens every socket, makes the threads and the mailboxes between them, and sees them end.
+//!
+//! Nothing else names both ingest and the workers.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use mio::net::TcpListener;
+
+use crate::config::{Config, Format, InputProtocol, ReceiverPort, ReceiverProtocol, RunMode, Stream};
+use crate::front::{Front, Limits};
+use crate::ingest::Ingest;
+use crate::mailbox::{Sender, ToIngest, WorkerId};
+use crate::net::{self, BindError};
+use crate::worker::{Settings, Worker};
+
+/// A node with all its sockets open and no thread running.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    ingest: Ingest,
+    to_ingest: Sender<ToIngest>,
+    listeners: Vec<TcpListener>,
+}
+
+/// Why a node can't start.
+#[derive(Debug)]
+pub enum StartError {
+    /// An address can't be listened on.
+    Bind(BindError),
+    /// The system refuses something else.
+    System(&'static str, io::Error),
+    /// The configuration asks for what this version does not do.
+    NotBuilt(String),
+}
+
+impl From<BindError> for StartError {
+    fn from(error: BindError) -> StartError {
+        StartError::Bind(error)
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Bind(error) => error.fmt(f),
+            StartError::System(what, error) => write!(f, "{what}: {error}"),
+            StartError::NotBuilt(what) => f.write_str(what),
+        }
+    }
+}
+
+impl App {
+    /// Opens every socket that `config` names.
+    ///
+    /// # Errors
+    /// When one can't be opened, or the configuration asks for what this version does not do.
+    pub fn open(config: Config) -> Result<App, StartError> {
+        if config.run_mode == RunMode::Monitor {
+            return Err(StartError::NotBuilt("[app] RunMode = monitor is not in this version yet".into()));
+        }
+        if let Some(hop) = config.next_hops.first() {
+            let words = format!(
+                "[dispatch] sends to {}:{}, and feeding next hops is not in this version yet: use Protocol = CUSTOM",
+                hop.host, hop.port
+            );
+            return Err(StartError::NotBuilt(words));
+        }
+        let (ingest, to_ingest) = Ingest::bind(&config.streams, config.authority.clone())?;
+        let listen = |port: &ReceiverPort| net::listen_for_receivers(&port.section, port.bind);
+        let listeners = config.ports.iter().map(listen).collect::<Result<_, _>>()?;
+        Ok(App { config, ingest, to_ingest, listeners })
+    }
+
+    /// Where publishers of each stream are awaited: the configured addresses, with the real port for port 0.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<(&Stream, SocketAddr)> {
+        let addresses = self.ingest.addresses().into_iter();
+        addresses.map(|(stream, address)| (&self.config.streams[stream.0], address)).collect()
+    }
+
+    /// Where receivers are awaited, likewise.
+    #[must_use]
+    pub fn outputs(&self) -> Vec<(&ReceiverPort, SocketAddr)> {
+        let address = |listener: &TcpListener, port: &ReceiverPort| listener.local_addr().unwrap_or(port.bind);
+        let ports = self.config.ports.iter().zip(&self.listeners);
+        ports.map(|(port, listener)| (port, address(listener, port))).collect()
+    }
+
+    /// What a person wants to see first: how to publish, how to watch.
+    #[must_use]
+    pub fn greeting(&self) -> String {
+        let mut lines = String::new();
+        for (stream, address) in self.inputs() {
+            let line = format!("  publish {:<10} {}\n", stream.name, publishing(stream, address));
+            lines.push_str(&line);
+        }
+        for (port, address) in self.outputs() {
+            let host = SocketAddr::new(reachable(address.ip()), address.port());
+            let stream = &self.config.streams[port.stream.0].name;
+            let line = match port.protocol {
+                ReceiverProtocol::WebSocket => format!(
+                    "  watch   {stream:<10} http://{host}/   players: http://{host}/{stream}.ts   programs: ws://{host}/{stream}\n"
+                ),
+                ReceiverProtocol::Tcp => format!("  watch   {stream:<10} tcp://{host}\n"),
+            };
+            lines.push_str(&line);
+        }
+        lines
+    }
+
+    /// Runs until a signal asks the process to end.
+    ///
+    /// # Errors
+    /// When the system gives no thread or no descriptor.
+    pub fn run(self) -> Result<(), StartError> {
+        self.log_addresses();
+        let App { config, ingest, mut to_ingest, listeners } = self;
+        let (workers, senders) = workers(&config, &to_ingest)?;
+        let limits = Limits {
+            clients_max: config.clients_max,
+            clients_per_ip_max: config.clients_per_ip_max,
+            drain: config.drain,
+        };
+        let front = Front::new(listeners, senders.clone(), limits, now())
+            .map_err(|error| StartError::System("the front thread can't be set up", error))?;
+        let ingest = spawn("ingest".into(), move || ingest.run(senders))?;
+        let workers = workers
+            .into_iter()
+            .enumerate()
+            .map(|(index, worker)| spawn(format!("worker {index}"), move || worker.run()))
+            .collect::<Result<Vec<_>, _>>()?;
+        log::info!("ready");
+        front.run();
+        for worker in workers {
+            join(worker);
+        }
+        if to_ingest.post(ToIngest::Stop).is_ok() {
+            to_ingest.flush();
+            join(ingest);
+        }
+        Ok(())
+    }
+
+    /// One line for each open address, for people and for programs that start a node with port 0.
+    fn log_addresses(&self) {
+        for (stream, address) in self.inputs() {
+            let protocol = input_protocol(stream.protocol);
+            log::info!("listening: [{}] {protocol} {address} stream {}", stream.section, stream.name);
+        }
+        for (port, address) in self.outputs() {
+            let protocol = match port.protocol {
+                ReceiverProtocol::WebSocket => "websocket",
+                ReceiverProtocol::Tcp => "tcp",
+            };
+            log::info!("listening: [{}] {protocol} {address}", port.section);
+        }
+    }
+}
+
+fn workers(
+    config: &Config,
+    to_ingest: &Sender<ToIngest>,
+) -> Result<(Vec<Worker>, Vec<Sender<crate::mailbox::ToWorker>>), StartError> {
+    let streams = config.streams.iter().map(|stream| (stream.name.clone(), stream.buffer)).collect();
+    let settings = Arc::new(Settings { streams, ports: config.ports.clone() });
+    let count = match config.workers {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        count => count,
+    };
+    let make = |index| Worker::new(WorkerId(index), Arc::clone(&settings), to_ingest.clone(), now());
+    let made: io::Result<Vec<_>> = (0..count).map(make).collect();
+    Ok(made.map_err(|error| StartError::System("a worker can't be set up", error))?.into_iter().unzip())
+}
+
+#[allow(clippy::disallowed_methods, reason = "where the clocks of the threads begin")]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    thread::Builder::new()
+        .name(name)
+        .spawn(run)
+        .map_err(|error| StartError::System("a thread can't be started", error))
+}
+
+fn join(thread: JoinHandle<()>) {
+    let name = thread.thread().name().unwrap_or_default().to_owned();
+    if thread.join().is_err() {
+        log::error!("the thread \"{name}\" ended by a panic: this is a bug");
+    }
+}
+
+/// The command or address by which a stream is published.
+fn publishing(stream: &Stream, address: SocketAddr) -> String {
+    let host = SocketAddr::new(reachable(address.ip()), address.port());
+    let secret = if stream.secret.is_empty() { "" } else { "SECRET/" };
+    let push = "ffmpeg -re -i FILE -c copy -f mpegts";
+    match (stream.format, stream.protocol) {
+        (Format::Ts, InputProtocol::Tcp) => format!("{push} tcp://{host}"),
+        (Format::Ts, InputProtocol::Udp) => format!("{push} \"udp://{host}?pkt_size=1316\""),
+        (Format::Ts, InputProtocol::Http) => format!("{push} http://{host}/{secret}{}", stream.name),
+        (Format::Bytes, InputProtocol::Tcp) => format!("bytes to tcp://{host}"),
+        (Format::Bytes, InputProtocol::Udp) => format!("bytes to udp://{host}"),
+        (Format::Bytes, InputProtocol::Http) => format!("bytes by POST to http://{host}/{secret}{}", stream.name),
+    }
+}
+
+fn input_protocol(protocol: InputProtocol) -> &'static str {
+    match protocol {
+        InputProtocol::Tcp => "tcp",
+        InputProtocol::Udp => "udp",
+        InputProtocol::Http => "http",
+    }
+}
+
+/// An address by which others reach a socket bound to `bound`: for one bound to all addresses, the one that this host
+/// would use itself. (Connecting a UDP socket sends nothing; 192.0.2.1 is for documentation, RFC 5737.)
+fn reachable(bound: IpAddr) -> IpAddr {
+    if !bound.is_unspecified() {
+        return bound;
+    }
+    let outward = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
+        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
+        socket.local_addr()
+    });
+    outward.map_or(Ipv4Addr::LOCALHOST.into(), |address| address.ip())
+}

@@ -1,0 +1,75 @@
+//! Where the node listens, seen as a whole: what two sections both want, and what is open to everyone.
+
+use std::net::SocketAddr;
+
+use super::problem::Findings;
+use super::scope::Scope;
+
+/// A `Bind` and `Port` with the section that says so.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Listener<'a> {
+    pub(super) section: Scope<'a>,
+    pub(super) transport: Transport,
+    pub(super) address: SocketAddr,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Transport {
+    Tcp,
+    /// TCP, and any number of inputs may share the address.
+    SharedTcp,
+    Udp,
+}
+
+impl Listener<'_> {
+    /// Whether only one of the two can have its address.
+    fn excludes(&self, other: &Listener) -> bool {
+        let (a, b) = (self.address, other.address);
+        if a.port() != b.port() || a.port() == 0 {
+            return false;
+        }
+        let any = a.ip().is_unspecified() || b.ip().is_unspecified();
+        match (self.transport, other.transport) {
+            (Transport::SharedTcp, Transport::SharedTcp) if a == b => false,
+            // A multicast group may share its port with another address.
+            (Transport::Udp, Transport::Udp) => a == b,
+            (Transport::Udp, _) | (_, Transport::Udp) => false,
+            _ => a == b || (any && a.is_ipv4() == b.is_ipv4()),
+        }
+    }
+}
+
+/// Tells of every listener that wants the address of one before it.
+pub(super) fn check_conflicts(listeners: &[Listener], found: &mut Findings) {
+    for (index, listener) in listeners.iter().enumerate() {
+        let Some(other) = listeners[..index].iter().find(|other| listener.excludes(other)) else { continue };
+        // A section that isn't in the file has its default port; then it is for the other to give way.
+        let (blamed, other) =
+            if listener.section.is_written() { (listener, other) } else { (other, listener) };
+        let place = match other.section.line("Port") {
+            Some(line) => format!("in line {line}"),
+            None => "by default".to_owned(),
+        };
+        let message = format!("{} is taken by [{}] {place}", blamed.address, other.section.name());
+        blamed.section.problem("Port", message, found);
+    }
+}
+
+/// How many sections a warning names.
+const NAMED_MAX: usize = 3;
+
+/// The sections of `listeners` that can be reached from other machines, as a warning names them; `None` if none can.
+pub(super) fn reachable(listeners: &[Listener]) -> Option<String> {
+    let open: Vec<&Listener> =
+        listeners.iter().filter(|listener| !listener.address.ip().is_loopback()).collect();
+    let named: Vec<String> = open
+        .iter()
+        .take(NAMED_MAX)
+        .map(|listener| format!("[{}] ({})", listener.section.name(), listener.address))
+        .collect();
+    match (named.join(", "), open.len().saturating_sub(NAMED_MAX)) {
+        (names, _) if names.is_empty() => None,
+        (names, 0) => Some(names),
+        (names, more) => Some(format!("{names} and {more} more")),
+    }
+}

@@ -1,0 +1,219 @@
+//! The front thread: accepts receivers, enforces limits, gives each socket to the least loaded worker; hears signals.
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+
+use crate::logging::LogBudget;
+use crate::mailbox::{Admission, Newcomer, Seat, Sender, ToWorker};
+
+/// Connections accepted from one port before the others are looked at.
+const ACCEPTS_PER_TURN_MAX: usize = 256;
+
+/// After running out of descriptors, accepting is tried again after this: the waiting connections are not announced
+/// again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often addresses without connections are forgotten.
+const SWEEP: Duration = Duration::from_secs(10);
+
+const SIGNALS: Token = Token(usize::MAX);
+
+/// What the front runs on.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Receivers at once; 0 is no limit.
+    pub clients_max: usize,
+    /// Receivers at once from one address; 0 is no limit.
+    pub clients_per_ip_max: usize,
+    /// How long receivers may take to be told goodbye.
+    pub drain: Duration,
+}
+
+/// The front before it runs.
+pub struct Front {
+    poll: Poll,
+    listeners: Vec<TcpListener>,
+    /// Listeners that may have a connection waiting of which no event will tell.
+    waiting: Vec<usize>,
+    signals: Signals,
+    workers: Vec<WorkerSeats>,
+    addresses: HashMap<IpAddr, Arc<()>>,
+    limits: Limits,
+    now: Instant,
+    retry_at: Option<Instant>,
+    sweep_at: Instant,
+    log: LogBudget,
+}
+
+/// A worker as the front sees it.
+#[derive(Debug)]
+struct WorkerSeats {
+    sender: Sender<ToWorker>,
+    /// One strong reference more than the worker has receivers.
+    seats: Arc<()>,
+}
+
+impl Front {
+    /// Takes over `listeners`, whose order is that of the receiver ports in the configuration, and the signals that end
+    /// the process.
+    ///
+    /// # Errors
+    /// When the system gives no descriptor for polling or for signals.
+    pub fn new(
+        mut listeners: Vec<TcpListener>,
+        workers: Vec<Sender<ToWorker>>,
+        limits: Limits,
+        now: Instant,
+    ) -> io::Result<Front> {
+        let poll = Poll::new()?;
+        for (index, listener) in listeners.iter_mut().enumerate() {
+            poll.registry().register(listener, Token(index), Interest::READABLE)?;
+        }
+        let mut signals = Signals::new([SIGTERM, SIGINT])?;
+        poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
+        let workers = workers.into_iter().map(|sender| WorkerSeats { sender, seats: Arc::default() }).collect();
+        Ok(Front {
+            poll,
+            listeners,
+            waiting: Vec::new(),
+            signals,
+            workers,
+            addresses: HashMap::new(),
+            limits,
+            now,
+            retry_at: None,
+            sweep_at: now + SWEEP,
+            log: LogBudget::new(10, 1, now),
+        })
+    }
+
+    /// Accepts receivers until a signal asks the process to end, then sees them off. A second signal ends at once.
+    pub fn run(mut self) {
+        let mut events = Events::with_capacity(64);
+        while !self.turn(&mut events) {}
+        log::info!("asked to end: saying goodbye to {} receivers", self.receivers());
+        self.listeners.clear();
+        self.tell_workers(|| ToWorker::Drain);
+        self.wait_for_drain(&mut events);
+        self.tell_workers(|| ToWorker::Stop);
+    }
+
+    /// One turn of the loop. Returns whether a signal asked to end.
+    fn turn(&mut self, events: &mut Events) -> bool {
+        self.wait(events);
+        for event in events.iter() {
+            match event.token() {
+                SIGNALS => {
+                    if self.signals.pending().next().is_some() {
+                        return true;
+                    }
+                }
+                Token(index) if !self.waiting.contains(&index) => self.waiting.push(index),
+                Token(_) => {}
+            }
+        }
+        if self.retry_at.is_none_or(|at| self.now >= at) {
+            self.retry_at = None;
+            for index in std::mem::take(&mut self.waiting) {
+                self.accept(index);
+            }
+        }
+        self.workers.iter_mut().for_each(|worker| worker.sender.flush());
+        if self.now >= self.sweep_at {
+            self.sweep_at = self.now + SWEEP;
+            self.addresses.retain(|_, connections| Arc::strong_count(connections) > 1);
+        }
+        false
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "the loop of the thread reads the clock for all that it calls")]
+    fn wait(&mut self, events: &mut Events) {
+        let timeout = match self.retry_at {
+            Some(at) => at.saturating_duration_since(self.now),
+            None if self.waiting.is_empty() => SWEEP,
+            None => Duration::ZERO,
+        };
+        if let Err(error) = self.poll.poll(events, Some(timeout))
+            && error.kind() != ErrorKind::Interrupted
+        {
+            log::error!("front: polling failed: {error}");
+        }
+        self.now = Instant::now();
+    }
+
+    /// Takes what waits at a listener, up to a bound.
+    fn accept(&mut self, index: usize) {
+        for _ in 0..ACCEPTS_PER_TURN_MAX {
+            match self.listeners[index].accept() {
+                Ok((socket, peer)) => self.assign(socket, peer, index),
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => return,
+                    // The peer was gone before it was accepted.
+                    ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted => {}
+                    _ => {
+                        if let Some(spent) = self.log.spend(self.now) {
+                            log::error!("receivers can't be accepted for now: {error}; raise LimitNOFILE{spent}");
+                        }
+                        self.retry_at = Some(self.now + ACCEPT_PAUSE);
+                        break;
+                    }
+                },
+            }
+        }
+        self.waiting.push(index);
+    }
+
+    /// Gives a connection to the worker with the fewest.
+    fn assign(&mut self, socket: TcpStream, peer: SocketAddr, port: usize) {
+        let of_address = Arc::clone(self.addresses.entry(peer.ip().to_canonical()).or_default());
+        let per_ip = self.limits.clients_per_ip_max;
+        // The map and this handle count twice.
+        let address_is_full = per_ip != 0 && Arc::strong_count(&of_address) - 2 >= per_ip;
+        let node_is_full = self.limits.clients_max != 0 && self.receivers() >= self.limits.clients_max;
+        let admission = if address_is_full || node_is_full { Admission::Full } else { Admission::Admitted };
+        let Some(worker) = self.workers.iter_mut().min_by_key(|worker| Arc::strong_count(&worker.seats)) else {
+            return;
+        };
+        let seat = Seat { of_worker: Arc::clone(&worker.seats), of_address };
+        let newcomer = Newcomer { socket, peer, port, admission, seat };
+        if worker.sender.post(ToWorker::Newcomer(newcomer)).is_err()
+            && let Some(spent) = self.log.spend(self.now)
+        {
+            log::warn!("{peer} was turned away: more connections at once than the workers can take{spent}");
+        }
+    }
+
+    fn receivers(&self) -> usize {
+        self.workers.iter().map(|worker| Arc::strong_count(&worker.seats) - 1).sum()
+    }
+
+    fn tell_workers(&mut self, message: impl Fn() -> ToWorker) {
+        for worker in &mut self.workers {
+            if worker.sender.post(message()).is_err() {
+                log::debug!("a worker has ended already");
+            }
+            worker.sender.flush();
+        }
+    }
+
+    /// Until the last receiver has gone, the time is over, or another signal comes.
+    fn wait_for_drain(&mut self, events: &mut Events) {
+        let deadline = self.now + self.limits.drain;
+        while self.receivers() > 0 && self.now < deadline {
+            self.retry_at = Some(self.now + Duration::from_millis(10));
+            self.wait(events);
+            if self.signals.pending().next().is_some() {
+                log::info!("asked again: ending at once");
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! How well a transport stream is doing: counters, and intervals after ETSI TR 101 290 priorities 1 and 2.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The most PIDs whose continuity errors are counted one by one; those of further PIDs are in the total only.
+const PIDS_COUNTED_MAX: usize = 64;
+
+/// What has been seen of a stream since the process began, over all its publishers, but for the intervals, which are of
+/// the current publisher. For opaque bytes only `bytes` counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Bytes read from publishers.
+    pub bytes: u64,
+    /// Whole packets found in them.
+    pub packets: u64,
+    /// Bytes that were not part of any packet.
+    pub bytes_dropped: u64,
+    /// Bytes of whole packets not forwarded, because no receiver could have begun with them: they came before the first
+    /// entry point of a publisher. No damage.
+    pub bytes_before_entry: u64,
+    /// TS_sync_loss (1.1): times that a stream in sync lost it.
+    pub sync_losses: u64,
+    /// PAT_error (1.3): sections on PID 0 that are no part of a PAT.
+    pub pat_errors: u64,
+    /// Continuity_count_error (1.4), all PIDs.
+    pub continuity_errors: u64,
+    /// The same by PID, for the first 64 PIDs that had any.
+    pub continuity_errors_by_pid: BTreeMap<u16, u64>,
+    /// Transport_error (2.1): packets that the sender marked as damaged.
+    pub transport_errors: u64,
+    /// CRC_error (2.2): sections of PAT and PMT that failed their check.
+    pub crc_errors: u64,
+    /// Between PATs, as they came in (1.3: 500 ms at most).
+    pub pat_interval: Interval,
+    /// Between PCRs of the first program with video, by their own values (2.3: 100 ms at most).
+    pub pcr_interval: Interval,
+    /// Between keyframes, as they came in.
+    pub keyframe_interval: Interval,
+}
+
+/// A time between repetitions; zero until there have been two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interval {
+    /// The latest.
+    pub last: Duration,
+    /// The longest.
+    pub max: Duration,
+}
+
+impl Interval {
+    pub(crate) fn record(&mut self, interval: Duration) {
+        self.last = interval;
+        self.max = self.max.max(interval);
+    }
+}
+
+impl Health {
+    pub(crate) fn continuity_error(&mut self, pid: u16) {
+        self.continuity_errors += 1;
+        let counts = &mut self.continuity_errors_by_pid;
+        if counts.len() < PIDS_COUNTED_MAX || counts.contains_key(&pid) {
+            *counts.entry(pid).or_default() += 1;
+        }
+    }
+
+    /// A publisher has come: its intervals are its own.
+    pub(crate) fn start_session(&mut self) {
+        self.pat_interval = Interval::default();
+        self.pcr_interval = Interval::default();
+        self.keyframe_interval = Interval::default();
+    }
+}

@@ -1,0 +1,482 @@
+//! One connection of a receiver: reading its request, answering it, sending it a stream, and parting in order.
+//!
+//! ```text
+//! Head ──► Answer ──► Head (keep-alive) or Lingering
+//!   └────► Streaming ──► Lingering ──► gone
+//! ```
+
+use std::io::{ErrorKind, IoSlice, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+
+use super::leave::Leave;
+use super::outbox::{Form, Outbox};
+use super::routes::{Answer, Route};
+use super::shard::Shard;
+use super::streaming::{Patience, Pumped, Streaming, Tally};
+use super::{Settings, routes};
+use crate::config::{ReceiverPort, ReceiverProtocol, Start};
+use crate::mailbox::{Admission, Newcomer, Seat, StreamId};
+use crate::proto::http;
+use crate::proto::ws;
+
+/// A request's head must be there so long after the connection, or after the answer before.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// A kept-alive connection without a request is closed after this.
+const KEEP_ALIVE_TIME_MAX: Duration = Duration::from_secs(15);
+
+/// An answer must have been taken after this, whatever the peer's pace.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How long we wait for the peer to read our last words before the socket is closed.
+const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// How much we read and drop of what the peer still says meanwhile.
+const LINGER_BYTES_MAX: usize = 256 * 1024;
+
+/// Reads that one connection may cause in a row before others get their turn.
+const READS_PER_TURN_MAX: usize = 8;
+
+/// A WebSocket on which nothing has been sent for so long is pinged, so that proxies keep it open.
+const PING_AFTER: Duration = Duration::from_secs(25);
+
+/// A ping must have been answered after this.
+const PONG_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Close codes of RFC 6455 §7.4.1.
+const CLOSE_NORMAL: u16 = 1000;
+const CLOSE_GOING_AWAY: u16 = 1001;
+
+/// What a connection is given for the length of one call.
+pub struct Desk<'a> {
+    /// The connection's key among those of the worker.
+    pub key: usize,
+    /// The time of this turn of the loop.
+    pub now: Instant,
+    /// What the worker runs on.
+    pub settings: &'a Settings,
+    /// The worker's streams.
+    pub shard: &'a mut Shard,
+    /// Where reads go to; holds nothing between calls.
+    pub scratch: &'a mut [u8],
+}
+
+/// What the loop must do about a connection after a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Wait for the next event.
+    Wait,
+    /// Call [`Conn::resume`] in the next turn: there is more to do than one turn allows.
+    Resume,
+}
+
+/// A receiver's connection.
+#[derive(Debug)]
+pub struct Conn {
+    /// The socket, for registering it.
+    pub socket: TcpStream,
+    /// The other end.
+    pub peer: SocketAddr,
+    /// When it was accepted.
+    pub opened: Instant,
+    /// What it receives or received, with its slot among the stream's receivers.
+    pub joined: Option<Joined>,
+    /// Why it was given up, once that is known.
+    pub leave: Option<Leave>,
+    /// That it came has been logged.
+    pub announced: bool,
+    port: usize,
+    admission: Admission,
+    state: State,
+    _seat: Seat,
+}
+
+/// A connection's membership in a stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Joined {
+    /// The stream.
+    pub stream: StreamId,
+    /// Where it stands in the shard's list.
+    pub slot: usize,
+    /// Over what it is served.
+    pub over: Over,
+    /// What it has been sent; up to date once the connection has left the streaming state.
+    pub tally: Tally,
+}
+
+/// Over what a stream is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// WebSocket.
+    WebSocket,
+    /// An HTTP response without end.
+    Http,
+    /// Bare TCP.
+    Tcp,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The request is being read.
+    Head { bytes: Vec<u8>, since: Instant, time_max: Duration },
+    /// A complete answer is being sent; `rest` is what came after its request.
+    Answer { answer: Answer, sent: usize, since: Instant, rest: Vec<u8> },
+    /// The stream is being sent.
+    Streaming(Streaming, Speech),
+    /// We have said our last word and shut our side.
+    Lingering { since: Instant, read: usize },
+}
+
+/// What is made of that which the receiver sends.
+#[derive(Debug)]
+enum Speech {
+    /// WebSocket frames.
+    WebSocket { reader: ws::Reader, pinged_at: Option<Instant> },
+    /// It has nothing to say.
+    Ignored,
+}
+
+impl Conn {
+    /// A connection in its first state.
+    #[must_use]
+    pub fn new(newcomer: Newcomer, now: Instant) -> Conn {
+        let state = State::Head { bytes: Vec::new(), since: now, time_max: HEAD_TIME_MAX };
+        Conn {
+            socket: newcomer.socket,
+            peer: newcomer.peer,
+            opened: now,
+            joined: None,
+            leave: None,
+            announced: false,
+            port: newcomer.port,
+            admission: newcomer.admission,
+            state,
+            _seat: newcomer.seat,
+        }
+    }
+
+    /// To be called once the connection has its key: a bare TCP receiver is sent its stream without asking.
+    pub fn begin(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
+        let port = self.port(desk);
+        if port.protocol == ReceiverProtocol::WebSocket {
+            return Ok(Next::Wait);
+        }
+        if self.admission == Admission::Full {
+            return Err(Leave::Full);
+        }
+        if port.filter.contains(self.peer.ip()) {
+            return Err(Leave::Filtered);
+        }
+        let stream = port.stream;
+        self.stream(stream, Over::Tcp, Vec::new(), &[], desk)
+    }
+
+    /// The socket has something to read.
+    pub fn readable(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
+        let scratch = std::mem::take(&mut desk.scratch);
+        for _ in 0..READS_PER_TURN_MAX {
+            // Before a kept-alive connection's answer is out, its next request stays in the socket.
+            if let State::Answer { .. } = self.state {
+                return Ok(Next::Wait);
+            }
+            let read = match self.socket.read(scratch) {
+                Ok(0) => return Err(Leave::ClosedByReceiver),
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Next::Wait),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Leave::Socket(error.kind())),
+            };
+            match &mut self.state {
+                State::Head { bytes, .. } => {
+                    bytes.extend_from_slice(&scratch[..read]);
+                    if self.read_head(desk)? == Next::Resume {
+                        return Ok(Next::Resume);
+                    }
+                }
+                State::Streaming(_, Speech::WebSocket { .. }) => self.listen(&scratch[..read], desk)?,
+                State::Streaming(_, Speech::Ignored) | State::Answer { .. } => {}
+                State::Lingering { read: total, .. } => {
+                    *total += read;
+                    if *total > LINGER_BYTES_MAX {
+                        return Err(Leave::ClosedByReceiver);
+                    }
+                }
+            }
+        }
+        Ok(Next::Resume)
+    }
+
+    /// The socket takes bytes again.
+    pub fn writable(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
+        match &mut self.state {
+            State::Streaming(streaming, _) => {
+                if !streaming.is_blocked() {
+                    return Ok(Next::Wait);
+                }
+                streaming.unblock();
+                self.pump(desk)
+            }
+            State::Answer { .. } => self.send_answer(desk),
+            State::Head { .. } | State::Lingering { .. } => Ok(Next::Wait),
+        }
+    }
+
+    /// There may be more to read or to send without an event to tell.
+    pub fn resume(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
+        let sending = match &self.state {
+            State::Streaming(..) => self.pump_unless_blocked(desk)?,
+            State::Head { bytes, .. } if !bytes.is_empty() => self.read_head(desk)?,
+            _ => Next::Wait,
+        };
+        let reading = self.readable(desk)?;
+        Ok(if sending == Next::Resume { Next::Resume } else { reading })
+    }
+
+    /// Its stream may have a chunk that it has not been sent. The hot path: once per receiver and chunk.
+    pub fn deliver(&mut self, settings: &Settings, ring: &crate::ring::Ring, now: Instant) -> Result<Next, Leave> {
+        let State::Streaming(streaming, _) = &mut self.state else { return Ok(Next::Wait) };
+        if streaming.is_blocked() {
+            return Ok(Next::Wait);
+        }
+        let port = &settings.ports[self.port];
+        match streaming.pump(&mut self.socket, ring, &patience(port), now) {
+            Ok(Pumped::CaughtUp | Pumped::Blocked) => Ok(Next::Wait),
+            // The end needs the whole desk: the next turn sees to it.
+            Ok(Pumped::Unfinished | Pumped::Ended) => Ok(Next::Resume),
+            Err(error) => Err(Leave::Socket(error.kind())),
+        }
+    }
+
+    /// Looks at what has taken too long.
+    pub fn tick(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
+        let now = desk.now;
+        let patience = patience(self.port(desk));
+        match &mut self.state {
+            State::Head { bytes, since, time_max } if now.duration_since(*since) >= *time_max => {
+                if bytes.is_empty() {
+                    return Err(Leave::Silent);
+                }
+                self.leave = Some(Leave::Silent);
+                self.answer(Answer::refusal(http::Status::RequestTimeout, "the request did not come in time"), desk)
+            }
+            State::Answer { since, .. } if now.duration_since(*since) >= ANSWER_TIME_MAX => Err(Leave::Stalled),
+            State::Lingering { since, .. } if now.duration_since(*since) >= LINGER_TIME_MAX => {
+                Err(Leave::ClosedByReceiver)
+            }
+            State::Streaming(streaming, speech) => {
+                if streaming.is_stalled(&patience, now) {
+                    return Err(Leave::Stalled);
+                }
+                let Speech::WebSocket { pinged_at, .. } = speech else { return Ok(Next::Wait) };
+                if streaming.is_blocked() {
+                    return Ok(Next::Wait);
+                }
+                match *pinged_at {
+                    Some(at) if now.duration_since(at) >= PONG_TIME_MAX => return Err(Leave::NoPong),
+                    None if now.duration_since(streaming.progress_at()) >= PING_AFTER => {
+                        *pinged_at = Some(now);
+                        streaming.outbox.control(&ws::ping(b""));
+                        return self.pump(desk);
+                    }
+                    _ => {}
+                }
+                Ok(Next::Wait)
+            }
+            _ => Ok(Next::Wait),
+        }
+    }
+
+    /// The node is ending: says goodbye in the way of the protocol.
+    pub fn drain(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
+        match &mut self.state {
+            State::Head { .. } => Err(Leave::NodeEnds),
+            State::Answer { answer, .. } => {
+                answer.keep_alive = false;
+                Ok(Next::Wait)
+            }
+            State::Lingering { .. } => Ok(Next::Wait),
+            State::Streaming(streaming, speech) => {
+                let goodbye = match speech {
+                    Speech::WebSocket { .. } => ws::close(CLOSE_GOING_AWAY, "the node is ending"),
+                    Speech::Ignored => Default::default(),
+                };
+                streaming.outbox.end(&goodbye);
+                self.leave.get_or_insert(Leave::NodeEnds);
+                self.pump_unless_blocked(desk)
+            }
+        }
+    }
+
+    /// What it has been sent so far.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        match (&self.state, self.joined) {
+            (State::Streaming(streaming, _), _) => streaming.tally,
+            (_, joined) => joined.map(|joined| joined.tally).unwrap_or_default(),
+        }
+    }
+
+    fn port<'a>(&self, desk: &Desk<'a>) -> &'a ReceiverPort {
+        &desk.settings.ports[self.port]
+    }
+
+    /// Reads requests from the bytes gathered, until one needs more bytes, is answered, or becomes a stream.
+    fn read_head(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
+        let State::Head { bytes, .. } = &mut self.state else { return Ok(Next::Wait) };
+        let (request, head_len) = match http::parse_request(bytes) {
+            Ok(Some(parsed)) => parsed,
+            Ok(None) => return Ok(Next::Wait),
+            Err(error) => return self.answer(Answer::refusal(error.status(), &error.to_string()), desk),
+        };
+        let rest = bytes.split_off(head_len);
+        if self.admission == Admission::Full {
+            self.leave = Some(Leave::Full);
+            return self.answer(Answer::refusal(http::Status::ServiceUnavailable, "the node is full"), desk);
+        }
+        match routes::route(&request, desk.settings, self.port(desk), desk.shard) {
+            Route::Answer(answer) => {
+                self.state = State::Head { bytes: rest, since: desk.now, time_max: HEAD_TIME_MAX };
+                self.answer(answer, desk)
+            }
+            Route::WebSocket(stream, head) => self.stream(stream, Over::WebSocket, head, &rest, desk),
+            Route::Http(stream, head) => self.stream(stream, Over::Http, head, &rest, desk),
+        }
+    }
+
+    /// Begins to answer. What has been read beyond the request waits in the state for the next one.
+    fn answer(&mut self, answer: Answer, desk: &mut Desk) -> Result<Next, Leave> {
+        let rest = match &mut self.state {
+            State::Head { bytes, .. } => std::mem::take(bytes),
+            _ => Vec::new(),
+        };
+        self.state = State::Answer { answer, sent: 0, since: desk.now, rest };
+        self.send_answer(desk)
+    }
+
+    fn send_answer(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
+        let State::Answer { answer, sent, rest, .. } = &mut self.state else { return Ok(Next::Wait) };
+        loop {
+            let head = answer.head.get(*sent..).unwrap_or_default();
+            let body = answer.body.get(sent.saturating_sub(answer.head.len())..).unwrap_or_default();
+            if head.is_empty() && body.is_empty() {
+                break;
+            }
+            match self.socket.write_vectored(&[IoSlice::new(head), IoSlice::new(body)]) {
+                Ok(written) => *sent += written,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Next::Wait),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(Leave::Socket(error.kind())),
+            }
+        }
+        if !answer.keep_alive {
+            return self.linger(desk);
+        }
+        let bytes = std::mem::take(rest);
+        self.state = State::Head { bytes, since: desk.now, time_max: KEEP_ALIVE_TIME_MAX };
+        // The next request may be here already, in `rest` or in the socket, where no event will tell of it.
+        Ok(Next::Resume)
+    }
+
+    /// Begins to send `stream`, after `head`; `rest` is what the receiver has already said.
+    fn stream(
+        &mut self,
+        stream: StreamId,
+        over: Over,
+        head: Vec<u8>,
+        rest: &[u8],
+        desk: &mut Desk,
+    ) -> Result<Next, Leave> {
+        let form = if over == Over::WebSocket { Form::Frames } else { Form::Payloads };
+        let from = desk.shard.first_to_offer(stream);
+        let mut outbox = match self.port(desk).start {
+            Start::Keyframe => Outbox::at_entry(form, from),
+            Start::Live => Outbox::at_live(form, from),
+        };
+        outbox.open_with(head);
+        let speech = match over {
+            Over::WebSocket => Speech::WebSocket { reader: ws::Reader::default(), pinged_at: None },
+            Over::Http | Over::Tcp => Speech::Ignored,
+        };
+        self.state = State::Streaming(Streaming::new(outbox, desk.now), speech);
+        let slot = desk.shard.join(stream, desk.key);
+        self.joined = Some(Joined { stream, slot, over, tally: Tally::default() });
+        if over == Over::WebSocket {
+            self.listen(rest, desk)?;
+        }
+        self.pump_unless_blocked(desk)
+    }
+
+    fn pump_unless_blocked(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
+        match &self.state {
+            State::Streaming(streaming, _) if !streaming.is_blocked() => self.pump(desk),
+            _ => Ok(Next::Wait),
+        }
+    }
+
+    fn pump(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
+        let (State::Streaming(streaming, _), Some(joined)) = (&mut self.state, self.joined) else {
+            return Ok(Next::Wait);
+        };
+        let ring = desk.shard.ring(joined.stream);
+        let port = &desk.settings.ports[self.port];
+        match streaming.pump(&mut self.socket, ring, &patience(port), desk.now) {
+            Ok(Pumped::CaughtUp | Pumped::Blocked) => Ok(Next::Wait),
+            Ok(Pumped::Unfinished) => Ok(Next::Resume),
+            Ok(Pumped::Ended) => self.linger(desk),
+            Err(error) => Err(Leave::Socket(error.kind())),
+        }
+    }
+
+    /// Hears what a WebSocket client says: answers pings and goodbyes, ignores messages.
+    fn listen(&mut self, mut said: &[u8], desk: &mut Desk) -> Result<(), Leave> {
+        let State::Streaming(streaming, Speech::WebSocket { reader, pinged_at }) = &mut self.state else {
+            return Ok(());
+        };
+        *pinged_at = None;
+        while !said.is_empty() {
+            match reader.read(said) {
+                Ok((consumed, incoming)) => {
+                    said = &said[consumed..];
+                    match incoming {
+                        Some(ws::Incoming::Ping(payload)) => streaming.outbox.control(&ws::pong(&payload)),
+                        Some(ws::Incoming::Close(code)) => {
+                            streaming.outbox.end(&ws::close(code.unwrap_or(CLOSE_NORMAL), ""));
+                            self.leave.get_or_insert(Leave::ClosedByReceiver);
+                            break;
+                        }
+                        Some(ws::Incoming::Pong | ws::Incoming::Message) | None => {}
+                    }
+                }
+                Err(violation) => {
+                    streaming.outbox.end(&ws::close(violation.close_code(), &violation.to_string()));
+                    self.leave.get_or_insert(Leave::Violation(violation));
+                    break;
+                }
+            }
+        }
+        if streaming.outbox.is_mid_frame() {
+            self.pump_unless_blocked(desk)?;
+        }
+        Ok(())
+    }
+
+    /// The last word has been sent: shuts our side and waits a little for the peer's end, since closing a socket with
+    /// unread bytes in it resets the connection and takes our last words with it.
+    fn linger(&mut self, desk: &Desk) -> Result<Next, Leave> {
+        if let (State::Streaming(streaming, _), Some(joined)) = (&self.state, &mut self.joined) {
+            joined.tally = streaming.tally;
+        }
+        self.state = State::Lingering { since: desk.now, read: 0 };
+        match self.socket.shutdown(Shutdown::Write) {
+            Ok(()) => Ok(Next::Resume),
+            Err(error) => Err(Leave::Socket(error.kind())),
+        }
+    }
+}
+
+fn patience(port: &ReceiverPort) -> Patience {
+    Patience { lag_max: port.lag_max, stall_max: port.stall_max }
+}

@@ -1,0 +1,50 @@
+//! Why a receiver's connection ended, in the words of the log.
+
+use std::fmt;
+use std::io::ErrorKind;
+
+use crate::proto::ws::Violation;
+
+/// Why a receiver's connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// The receiver closed the connection, or said goodbye.
+    ClosedByReceiver,
+    /// The connection broke.
+    Socket(ErrorKind),
+    /// It took nothing for the stall limit.
+    Stalled,
+    /// It did not ask for anything in time.
+    Silent,
+    /// It did not answer a ping.
+    NoPong,
+    /// It broke the WebSocket protocol.
+    Violation(Violation),
+    /// Its address is in `FilterIps`.
+    Filtered,
+    /// `MaxClients` or `MaxClientsPerIp` was reached.
+    Full,
+    /// The system has no room to watch one more connection.
+    NotWatched,
+    /// The node is ending.
+    NodeEnds,
+}
+
+impl fmt::Display for Leave {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Leave::ClosedByReceiver => f.write_str("closed by receiver"),
+            Leave::Socket(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => f.write_str("reset by receiver"),
+            Leave::Socket(ErrorKind::TimedOut) => f.write_str("receiver is out of reach"),
+            Leave::Socket(kind) => write!(f, "connection broke: {kind}"),
+            Leave::Stalled => f.write_str("stalled: took nothing for StallLimit"),
+            Leave::Silent => f.write_str("sent no request in time"),
+            Leave::NoPong => f.write_str("did not answer a ping"),
+            Leave::Violation(violation) => write!(f, "broke the WebSocket protocol: {violation}"),
+            Leave::Filtered => f.write_str("its address is in FilterIps"),
+            Leave::Full => f.write_str("the node is full (MaxClients, MaxClientsPerIp)"),
+            Leave::NotWatched => f.write_str("the system can't watch one more connection"),
+            Leave::NodeEnds => f.write_str("the node is ending"),
+        }
+    }
+}

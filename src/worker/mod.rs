@@ -1,0 +1,340 @@
+//! A worker thread: owns a shard of the receivers, waits for their sockets and for its mailbox, and writes the shared
+//! chunks to them. It never waits for anything else and never holds up ingest.
+
+pub mod conn;
+pub mod leave;
+pub mod outbox;
+pub mod pages;
+pub mod routes;
+pub mod shard;
+pub mod streaming;
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::event::Event;
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+use conn::{Conn, Desk, Next, Over};
+use leave::Leave;
+use shard::Shard;
+use streaming::Tally;
+
+use crate::config::{Buffer, ReceiverPort};
+use crate::logging::{LogBudget, Spent};
+use crate::mailbox::{Mailbox, Newcomer, Sender, ToIngest, ToWorker, WorkerId, mailbox};
+
+/// Messages that a worker's mailbox holds: at 1,000 chunks a second, four seconds of a worker that does not look.
+const MAILBOX_MESSAGES_MAX: usize = 4096;
+
+/// Readiness events taken from the system at once.
+const EVENTS_PER_TURN_MAX: usize = 1024;
+
+/// Receivers visited before the worker looks at its mailbox and at its sockets again, so that one stream with 20,000
+/// receivers does not hold up another, nor a newcomer.
+const VISITS_PER_TURN_MAX: usize = 256;
+
+/// How often timeouts are looked at.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Where reads go to. Receivers have little to say.
+const SCRATCH_BYTES: usize = 16 * 1024;
+
+/// Connections logged at once, and per second from then on; the others are counted.
+const LOG_LINES: (u32, u32) = (100, 20);
+
+const WAKER: Token = Token(usize::MAX);
+
+/// What a worker runs on.
+#[derive(Debug)]
+pub struct Settings {
+    /// Name and bounds of every stream; [`StreamId`](crate::mailbox::StreamId) is an index into this.
+    pub streams: Vec<(String, Buffer)>,
+    /// The listening ports for receivers.
+    pub ports: Vec<ReceiverPort>,
+}
+
+/// A worker before it has a thread.
+#[derive(Debug)]
+pub struct Worker {
+    poll: Poll,
+    mailbox: Mailbox<ToWorker>,
+    settings: Arc<Settings>,
+    shard: Shard,
+    conns: Slab<Conn>,
+    /// Connections that want another turn without an event.
+    resume: Vec<usize>,
+    /// Connections that have ended in this turn. Freed at its end, so that no event of it meets a reused key.
+    ended: Vec<(usize, Leave)>,
+    scratch: Box<[u8]>,
+    now: Instant,
+    tick_at: Instant,
+    log: LogBudget,
+    total: Total,
+    id: WorkerId,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Serving,
+    Draining,
+    Stopped,
+}
+
+/// What a worker has done in its life.
+#[derive(Clone, Copy, Debug, Default)]
+struct Total {
+    receivers: u64,
+    chunks: u64,
+    sent: Tally,
+}
+
+impl Worker {
+    /// Makes a worker and the sender by which it is spoken to.
+    ///
+    /// # Errors
+    /// When the system gives no descriptor for polling.
+    pub fn new(
+        id: WorkerId,
+        settings: Arc<Settings>,
+        ingest: Sender<ToIngest>,
+        now: Instant,
+    ) -> io::Result<(Worker, Sender<ToWorker>)> {
+        let poll = Poll::new()?;
+        let (sender, mailbox) = mailbox(MAILBOX_MESSAGES_MAX, poll.registry(), WAKER)?;
+        let shard = Shard::new(settings.streams.iter().map(|(_, buffer)| *buffer), ingest, id);
+        let worker = Worker {
+            poll,
+            mailbox,
+            settings,
+            shard,
+            conns: Slab::new(),
+            resume: Vec::new(),
+            ended: Vec::new(),
+            scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
+            now,
+            tick_at: now + TICK,
+            log: LogBudget::new(LOG_LINES.0, LOG_LINES.1, now),
+            total: Total::default(),
+            id,
+            phase: Phase::Serving,
+        };
+        Ok((worker, sender))
+    }
+
+    /// Serves until told to stop, or until told to drain and the last receiver has gone.
+    pub fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS_PER_TURN_MAX);
+        while self.phase != Phase::Stopped {
+            self.turn(&mut events);
+            if self.phase == Phase::Draining && self.conns.is_empty() {
+                break;
+            }
+        }
+        let Total { receivers, chunks, sent } = self.total;
+        log::info!(
+            "worker {} ends: {receivers} receivers, {chunks} chunks in, {} writes and {} bytes out, {} skips",
+            self.id.0,
+            sent.writes,
+            sent.bytes,
+            sent.skips
+        );
+    }
+
+    /// One turn of the loop: wait, hear the sockets, hear the mailbox, send, look at the clock, bury the dead.
+    fn turn(&mut self, events: &mut Events) {
+        if let Err(error) = self.poll.poll(events, self.patience())
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            log::error!("worker {}: polling failed: {error}", self.id.0);
+        }
+        self.read_clock();
+        for event in events.iter().filter(|event| event.token() != WAKER) {
+            self.on_event(event);
+        }
+        self.empty_mailbox();
+        self.fan_out();
+        self.resume_unfinished();
+        if self.now >= self.tick_at {
+            self.tick();
+        }
+        self.bury();
+    }
+
+    /// How long the next turn may wait for an event.
+    fn patience(&self) -> Option<Duration> {
+        if self.shard.is_dirty() || !self.resume.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        Some(self.tick_at.saturating_duration_since(self.now))
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "the loop of the thread reads the clock for all that it calls")]
+    fn read_clock(&mut self) {
+        self.now = Instant::now();
+    }
+
+    fn on_event(&mut self, event: &Event) {
+        let key = event.token().0;
+        if event.is_writable() {
+            self.with(key, Conn::writable);
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.with(key, Conn::readable);
+        }
+    }
+
+    fn empty_mailbox(&mut self) {
+        self.mailbox.look();
+        // What is posted from now on wakes us again, so a bound on the messages of one round loses none.
+        for _ in 0..MAILBOX_MESSAGES_MAX {
+            match self.mailbox.take() {
+                None => break,
+                Some(ToWorker::Chunk(stream, chunk)) => {
+                    self.total.chunks += 1;
+                    self.shard.chunk(stream, chunk);
+                }
+                Some(ToWorker::Backlog(stream, chunks)) => self.shard.backlog(stream, chunks),
+                Some(ToWorker::Status(stream, status)) => self.shard.set_status(stream, status),
+                Some(ToWorker::Newcomer(newcomer)) => self.welcome(newcomer),
+                Some(ToWorker::Drain) => self.drain(),
+                Some(ToWorker::Stop) => self.phase = Phase::Stopped,
+            }
+        }
+    }
+
+    fn welcome(&mut self, newcomer: Newcomer) {
+        if self.phase != Phase::Serving {
+            return;
+        }
+        let key = self.conns.insert(Conn::new(newcomer, self.now));
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(&mut self.conns[key].socket, Token(key), interest) {
+            log::error!("worker {}: a connection can't be watched: {error}", self.id.0);
+            return self.end(key, Leave::NotWatched);
+        }
+        self.with(key, Conn::begin);
+    }
+
+    /// Calls `act` on connection `key`, if it still lives, and does what comes of it.
+    fn with(&mut self, key: usize, act: fn(&mut Conn, &mut Desk) -> Result<Next, Leave>) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let mut desk = Desk {
+            key,
+            now: self.now,
+            settings: &self.settings,
+            shard: &mut self.shard,
+            scratch: &mut self.scratch,
+        };
+        match act(conn, &mut desk) {
+            Ok(Next::Wait) => {}
+            Ok(Next::Resume) => self.resume.push(key),
+            Err(leave) => self.end(key, leave),
+        }
+        self.announce(key);
+    }
+
+    /// The hot path: every receiver of a stream that has a new chunk is visited and written to.
+    fn fan_out(&mut self) {
+        let mut visits_left = VISITS_PER_TURN_MAX;
+        while visits_left > 0 && self.shard.is_dirty() {
+            let (conns, resume, ended) = (&mut self.conns, &mut self.resume, &mut self.ended);
+            let (settings, now) = (&self.settings, self.now);
+            visits_left -= self.shard.visit(visits_left, |key, ring| {
+                let Some(conn) = conns.get_mut(key) else { return };
+                match conn.deliver(settings, ring, now) {
+                    Ok(Next::Wait) => {}
+                    Ok(Next::Resume) => resume.push(key),
+                    Err(leave) => ended.push((key, leave)),
+                }
+            });
+        }
+    }
+
+    fn resume_unfinished(&mut self) {
+        let unfinished = std::mem::take(&mut self.resume);
+        for key in unfinished {
+            self.with(key, Conn::resume);
+        }
+    }
+
+    fn tick(&mut self) {
+        self.tick_at = self.now + TICK;
+        self.shard.tick(self.now);
+        for key in 0..self.conns.capacity() {
+            self.with(key, Conn::tick);
+        }
+    }
+
+    fn drain(&mut self) {
+        self.phase = Phase::Draining;
+        for key in 0..self.conns.capacity() {
+            self.with(key, Conn::drain);
+        }
+    }
+
+    fn end(&mut self, key: usize, leave: Leave) {
+        self.ended.push((key, leave));
+    }
+
+    /// Frees the connections that ended in this turn.
+    fn bury(&mut self) {
+        while let Some((key, leave)) = self.ended.pop() {
+            // A connection that met two errors in one turn is in the list twice.
+            let Some(conn) = self.conns.try_remove(key) else { continue };
+            self.total.receivers += 1;
+            if let Some(joined) = conn.joined
+                && let Some(moved) = self.shard.leave(joined.stream, joined.slot)
+                && let Some(moved) = self.conns.get_mut(moved).and_then(|moved| moved.joined.as_mut())
+            {
+                moved.slot = joined.slot;
+            }
+            self.report(&conn, conn.leave.unwrap_or(leave));
+        }
+    }
+
+    fn announce(&mut self, key: usize) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Some(joined) = conn.joined.filter(|_| !conn.announced) else { return };
+        conn.announced = true;
+        if let Some(spent) = self.log.spend(self.now) {
+            let (name, _) = &self.settings.streams[joined.stream.0];
+            log::info!("receiver of {name} connected: {} ({}){spent}", conn.peer, over(joined.over));
+        }
+    }
+
+    fn report(&mut self, conn: &Conn, leave: Leave) {
+        let tally = conn.tally();
+        self.total.sent.bytes += tally.bytes;
+        self.total.sent.writes += tally.writes;
+        self.total.sent.skips += tally.skips;
+        let seconds = self.now.duration_since(conn.opened).as_secs_f64();
+        let Some(spent): Option<Spent> = self.log.spend(self.now) else { return };
+        match conn.joined {
+            Some(joined) => {
+                let (name, _) = &self.settings.streams[joined.stream.0];
+                log::info!(
+                    "receiver of {name} left: {} ({}): {leave}; {seconds:.1} s, {} bytes, {} writes, {} skips{spent}",
+                    conn.peer,
+                    over(joined.over),
+                    tally.bytes,
+                    tally.writes,
+                    tally.skips
+                );
+            }
+            None if leave == Leave::ClosedByReceiver => log::debug!("{} left without a stream{spent}", conn.peer),
+            None => log::info!("{} got no stream: {leave}; {seconds:.1} s{spent}", conn.peer),
+        }
+    }
+}
+
+fn over(over: Over) -> &'static str {
+    match over {
+        Over::WebSocket => "WebSocket",
+        Over::Http => "HTTP-TS",
+        Over::Tcp => "TCP",
+    }
+}
