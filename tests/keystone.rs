@@ -46,7 +46,10 @@ fn plans_do_cause_what_they_are_to_test() {
     let runs: Vec<Run> = (0..200).map(|seed| Run::of(seed, Form::Frames, Trouble::Any)).collect();
     assert!(runs.iter().any(|run| run.skips > 1), "no plan made a receiver skip");
     assert!(runs.iter().any(|run| run.broken), "no plan broke a connection");
-    assert!(runs.iter().any(|run| run.pieces.iter().any(|piece| piece.kind == b'P')), "no control frame was sent");
+    assert!(
+        runs.iter().any(|run| run.pieces.iter().any(|piece| piece.kind == b'P')),
+        "no control frame was sent"
+    );
     assert!(runs.iter().any(|run| run.evicted), "no plan dropped a chunk in flight from the ring");
 }
 
@@ -82,7 +85,8 @@ impl Run {
         let mut now = clock();
         let mut streaming = Streaming::new(Outbox::at_entry(form, 0), now);
         let mut socket = Socket { taken: Vec::new(), mood: Mood::Healthy };
-        let (mut sequence, mut discontinuities, mut broken, mut evicted) = (plan.below(3), vec![], false, false);
+        let (mut sequence, mut discontinuities, mut broken, mut evicted) =
+            (plan.below(3), vec![], false, false);
         for step in 0..STEPS {
             now += Duration::from_millis(plan.below(200));
             if trouble == Trouble::Any && plan.one_in(60) {
@@ -107,7 +111,8 @@ impl Run {
                 }
                 streaming.unblock();
             }
-            match streaming.pump(&mut Choppy { socket: &mut socket, plan: &mut plan }, &ring, &PATIENCE, now) {
+            match streaming.pump(&mut Choppy { socket: &mut socket, plan: &mut plan }, &ring, &PATIENCE, now)
+            {
                 Ok(pumped) => assert_ne!(pumped, Pumped::Ended, "seed {seed}: nobody ended it"),
                 Err(error) => {
                     assert_eq!(error.kind(), ErrorKind::ConnectionReset, "seed {seed}");

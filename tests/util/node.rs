@@ -154,6 +154,11 @@ impl Node {
         kibibytes * 1024
     }
 
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the node is running").count()
+    }
+
     /// Asks it to end, waits until it has, and returns how.
     pub fn stop(mut self) -> ExitStatus {
         self.end()
