@@ -79,7 +79,8 @@ impl Front {
         }
         let mut signals = Signals::new([SIGTERM, SIGINT])?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
-        let workers = workers.into_iter().map(|sender| WorkerSeats { sender, seats: Arc::default() }).collect();
+        let workers =
+            workers.into_iter().map(|sender| WorkerSeats { sender, seats: Arc::default() }).collect();
         Ok(Front {
             poll,
             listeners,
@@ -134,7 +135,10 @@ impl Front {
         false
     }
 
-    #[allow(clippy::disallowed_methods, reason = "the loop of the thread reads the clock for all that it calls")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the loop of the thread reads the clock for all that it calls"
+    )]
     fn wait(&mut self, events: &mut Events) {
         let timeout = match self.retry_at {
             Some(at) => at.saturating_duration_since(self.now),
@@ -160,7 +164,9 @@ impl Front {
                     ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted => {}
                     _ => {
                         if let Some(spent) = self.log.spend(self.now) {
-                            log::error!("receivers can't be accepted for now: {error}; raise LimitNOFILE{spent}");
+                            log::error!(
+                                "receivers can't be accepted for now: {error}; raise LimitNOFILE{spent}"
+                            );
                         }
                         self.retry_at = Some(self.now + ACCEPT_PAUSE);
                         break;
@@ -179,7 +185,8 @@ impl Front {
         let address_is_full = per_ip != 0 && Arc::strong_count(&of_address) - 2 >= per_ip;
         let node_is_full = self.limits.clients_max != 0 && self.receivers() >= self.limits.clients_max;
         let admission = if address_is_full || node_is_full { Admission::Full } else { Admission::Admitted };
-        let Some(worker) = self.workers.iter_mut().min_by_key(|worker| Arc::strong_count(&worker.seats)) else {
+        let Some(worker) = self.workers.iter_mut().min_by_key(|worker| Arc::strong_count(&worker.seats))
+        else {
             return;
         };
         let seat = Seat { of_worker: Arc::clone(&worker.seats), of_address };

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crossbeam_channel::{Receiver, TryRecvError, TrySendError, bounded};
+use crossbeam_channel::{Receiver, TrySendError, bounded};
 use mio::net::TcpStream;
 use mio::{Registry, Token, Waker};
 
@@ -169,9 +169,6 @@ impl<T> Mailbox<T> {
     /// The next message, if there is one. `None` also when every sender is gone.
     #[must_use]
     pub fn take(&self) -> Option<T> {
-        match self.messages.try_recv() {
-            Ok(message) => Some(message),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.messages.try_recv().ok()
     }
 }

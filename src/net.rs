@@ -46,8 +46,12 @@ pub struct BindError {
 impl BindError {
     fn hint(&self) -> Option<&'static str> {
         match Errno::from_raw(self.source.raw_os_error()?) {
-            Errno::EACCES => Some("ports below 1024 are for root or CAP_NET_BIND_SERVICE; choose a higher Port"),
-            Errno::EADDRINUSE => Some("another program, or another section, has this port; choose another Port"),
+            Errno::EACCES => {
+                Some("ports below 1024 are for root or CAP_NET_BIND_SERVICE; choose a higher Port")
+            }
+            Errno::EADDRINUSE => {
+                Some("another program, or another section, has this port; choose another Port")
+            }
             Errno::EADDRNOTAVAIL => Some("Bind (or Interface) is not an address of this machine"),
             Errno::ENODEV => Some("no interface to join the multicast group on; name one by Interface"),
             Errno::EMFILE | Errno::ENFILE => Some("raise the limit of open files"),
@@ -84,7 +88,11 @@ pub fn listen(section: &str, address: SocketAddr) -> Result<TcpListener, BindErr
 /// As [`listen`].
 pub fn listen_for_receivers(section: &str, address: SocketAddr) -> Result<TcpListener, BindError> {
     let listener = listen(section, address)?;
-    receiver_options(&listener).map_err(|source| BindError { section: section.to_owned(), address, source })?;
+    receiver_options(&listener).map_err(|source| BindError {
+        section: section.to_owned(),
+        address,
+        source,
+    })?;
     Ok(listener)
 }
 
@@ -212,7 +220,10 @@ mod tests {
         let first = listen("custom", SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = first.local_addr().unwrap();
         let error = listen("backstream.cam2", address).unwrap_err().to_string();
-        assert!(error.starts_with(&format!("[backstream.cam2] {address}: Address already in use")), "{error}");
+        assert!(
+            error.starts_with(&format!("[backstream.cam2] {address}: Address already in use")),
+            "{error}"
+        );
         assert!(error.ends_with("choose another Port"), "{error}");
     }
 

@@ -125,8 +125,7 @@ mod tests {
 
     fn chunk(sequence: u64, received: Instant, len: usize, entry: Option<Entry>) -> SharedChunk {
         let body = Framed::binary(&vec![0; len]);
-        let sealed =
-            Sealed { body, received, entry, follows_discontinuity: false, starts_at_frame: true };
+        let sealed = Sealed { body, received, entry, follows_discontinuity: false, starts_at_frame: true };
         Arc::new(Chunk { sequence, sealed })
     }
 

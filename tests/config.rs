@@ -12,7 +12,7 @@ use tsstream::mailbox::StreamId;
 const SHIPPED: &str = include_str!("../conf/app.conf");
 
 fn parse(text: &str) -> Loaded {
-    config::parse("f", text).unwrap_or_else(|problems| panic!("{}", problems[0]))
+    config::parse("f", text).expect("a file in order")
 }
 
 fn problems(text: &str) -> Vec<String> {
@@ -24,7 +24,7 @@ fn data(name: &str) -> PathBuf {
 }
 
 fn original(name: &str) -> Loaded {
-    config::load(&data(name)).unwrap_or_else(|problems| panic!("{}", problems[0]))
+    config::load(&data(name)).expect("a file in order")
 }
 
 #[test]
@@ -40,6 +40,22 @@ fn in_every_mode_an_empty_file_says_the_same_as_the_shipped_one() {
         let shipped = SHIPPED.replace("RunMode = normal", &format!("RunMode = {mode}"));
         assert_eq!(parse(&format!("[app]\nRunMode = {mode}")), parse(&shipped));
     }
+}
+
+#[test]
+fn the_examples_in_the_shipped_file_are_in_order() {
+    let keys = ["Protocol", "Bind", "Port", "Source", "Hosts", "Ports"];
+    let is_example = |line: &str| {
+        (line.starts_with('[') && line.ends_with(']'))
+            || line.split_once(" = ").is_some_and(|(key, _)| keys.contains(&key))
+    };
+    let lines =
+        SHIPPED.lines().map(|line| line.strip_prefix("; ").filter(|it| is_example(it)).unwrap_or(line));
+    let text = lines.collect::<Vec<_>>().join("\n").replacen("Protocol = TCP", "Protocol = HTTP", 1);
+    let config = parse(&text).config;
+    assert_eq!(config.streams.iter().map(|it| &it.name[..]).collect::<Vec<_>>(), ["live", "cam2", "cam3"]);
+    assert_eq!(config.ports.iter().map(|it| &it.section[..]).collect::<Vec<_>>(), ["custom", "custom.live"]);
+    assert_eq!((config.next_hops.len(), config.next_hops[0].stream), (1, StreamId(1)));
 }
 
 #[test]

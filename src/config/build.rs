@@ -11,7 +11,7 @@ use super::inputs;
 use super::outputs::{Names, Outputs};
 use super::problem::Findings;
 use super::scope::Scope;
-use super::values::{self, Unit};
+use super::values;
 use super::written::Written;
 use super::{Authority, Config, InputProtocol, IpList, RunMode};
 
@@ -26,12 +26,10 @@ pub(super) fn config(written: &Written, found: &mut Findings) -> Config {
     let app = written.main("app");
     let run_modes = [("normal", RunMode::Normal), ("extra", RunMode::Extra), ("monitor", RunMode::Monitor)];
     let mut config = Config {
-        run_mode: app.read("RunMode", RunMode::Normal, found, |text| values::choice(text, &run_modes)),
+        run_mode: app.read("RunMode", RunMode::Normal, found, values::choice(&run_modes)),
         node: app.read("Node", None, found, |text| node_name(text).map(Some)),
-        workers: app.read("Workers", 0, found, |text| values::number(text, 0..=256)),
-        drain: app.read("Drain", Duration::from_secs(5), found, |text| {
-            values::time(text, Unit::Seconds, 0.0..=600.0)
-        }),
+        workers: app.read("Workers", 0, found, values::number(0..=256)),
+        drain: app.read("Drain", Duration::from_secs(5), found, values::seconds(0.0..=600.0)),
         monitor: None,
         streams: Vec::new(),
         authority: Authority::Anyone,
@@ -61,8 +59,7 @@ fn node_name(text: &str) -> Result<String, String> {
 
 /// RunMode `normal` and `extra`: streams come in and go out.
 fn forwarder<'a>(config: &mut Config, written: &'a Written, found: &mut Findings) -> Vec<Listener<'a>> {
-    config.monitor =
-        written.main("app").read("Monitor", None, found, |text| values::http_url(text).map(Some));
+    config.monitor = written.main("app").read("Monitor", None, found, values::some(values::http_url));
     config.authority = authority(&written.main("authority"), found);
 
     let inputs = inputs::streams(written, config.run_mode, found);
@@ -99,10 +96,10 @@ fn forwarder<'a>(config: &mut Config, written: &'a Written, found: &mut Findings
 }
 
 fn authority(section: &Scope, found: &mut Findings) -> Authority {
-    if !section.read("Use", false, found, |text| values::choice(text, &[("True", true), ("False", false)])) {
+    if !section.read("Use", false, found, values::choice(&[("True", true), ("False", false)])) {
         return Authority::Anyone;
     }
-    match section.read("Ips", None, found, |text| values::ip_list(text).map(Some)) {
+    match section.read("Ips", None, found, values::some(values::ip_list)) {
         Some(ips) => Authority::Only(ips),
         None => {
             found.warning(
@@ -115,9 +112,9 @@ fn authority(section: &Scope, found: &mut Findings) -> Authority {
 }
 
 fn limits(config: &mut Config, custom: &Scope, found: &mut Findings) {
-    let clients = |text: &str| values::number(text, 0..=CLIENTS_MAX);
-    config.clients_max = custom.read("MaxClients", 0, found, clients);
-    config.clients_per_ip_max = custom.read("MaxClientsPerIp", 0, found, clients);
+    let clients = values::number(0..=CLIENTS_MAX);
+    config.clients_max = custom.read("MaxClients", 0, found, &clients);
+    config.clients_per_ip_max = custom.read("MaxClientsPerIp", 0, found, &clients);
     config.trusted_proxies = custom.read("TrustedProxies", IpList::default(), found, values::ip_list);
 }
 
@@ -149,7 +146,7 @@ fn admin<'a>(
     section: Scope<'a>,
     found: &mut Findings,
 ) {
-    let Some(port) = section.read("Port", None, found, |text| values::port(text).map(Some)) else { return };
+    let Some(port) = section.read("Port", None, found, values::some(values::port)) else { return };
     let ip: IpAddr = section.read("Bind", Ipv4Addr::LOCALHOST.into(), found, values::bind);
     let address = SocketAddr::new(ip, port);
     let listener = Listener { section, transport: Transport::Tcp, address };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::problem::Findings;
 use super::scope::Scope;
-use super::values::{self, Unit};
+use super::values;
 use super::written::Written;
 use super::{Buffer, Format, InputProtocol, RunMode, Secret, Stream, Takeover};
 
@@ -18,108 +18,101 @@ const MAIN_STREAM: &str = "live";
 /// A stream with the section that it was read from.
 pub(super) type Input<'a> = (Scope<'a>, Stream);
 
+/// What the two kinds of input differ in.
+struct Kind {
+    section: &'static str,
+    protocols: &'static [(&'static str, InputProtocol)],
+    /// Where the section isn't there at all.
+    protocol_absent: InputProtocol,
+    /// Where the section is there, and leaves the protocol out or empty.
+    protocol_empty: InputProtocol,
+    bind: IpAddr,
+    port: u16,
+}
+
+/// RunMode `normal`. Closed to other machines until a file says otherwise.
+const BACKSTREAM: Kind = Kind {
+    section: "backstream",
+    protocols: &[("HTTP", InputProtocol::Http), ("TCP", InputProtocol::Tcp), ("UDP", InputProtocol::Udp)],
+    protocol_absent: InputProtocol::Tcp,
+    protocol_empty: InputProtocol::Http,
+    bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+    port: 50001,
+};
+
+/// RunMode `extra`. What feeds it is, as a rule, another machine.
+const PUSHSTREAM: Kind = Kind {
+    section: "pushstream",
+    protocols: &[("TCP", InputProtocol::Tcp), ("UDP", InputProtocol::Udp)],
+    protocol_absent: InputProtocol::Tcp,
+    protocol_empty: InputProtocol::Tcp,
+    bind: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    port: 55001,
+};
+
 /// The streams of the file, `live` first. RunMode `monitor` has none.
 pub(super) fn streams<'a>(written: &'a Written, run_mode: RunMode, found: &mut Findings) -> Vec<Input<'a>> {
-    let section = match run_mode {
-        RunMode::Normal => "backstream",
-        RunMode::Extra => "pushstream",
+    let kind = match run_mode {
+        RunMode::Normal => BACKSTREAM,
+        RunMode::Extra => PUSHSTREAM,
         RunMode::Monitor => return Vec::new(),
     };
-    let defaults = Defaults::of(written, run_mode, found);
+    let cut = Cut::read(written, found);
     let mut streams = Vec::new();
-    for scope in written.all(section) {
-        if scope.suffix == Some(MAIN_STREAM) {
-            scope.problem_of_section(format!("the stream `{MAIN_STREAM}` is [{section}] itself"), found);
+    for section in written.all(kind.section) {
+        if section.suffix == Some(MAIN_STREAM) {
+            let message = format!("the stream `{MAIN_STREAM}` is [{}] itself", kind.section);
+            section.problem_of_section(message, found);
             continue;
         }
         if streams.len() == STREAMS_MAX {
-            scope.problem_of_section(format!("there are more than {STREAMS_MAX} streams"), found);
+            section.problem_of_section(format!("there are more than {STREAMS_MAX} streams"), found);
             break;
         }
-        streams.push((scope, stream(&scope, &defaults, found)));
+        streams.push((section, stream(&section, &kind, &cut, found)));
     }
     streams
 }
 
-/// What a stream is made of that its own section doesn't say.
-struct Defaults {
-    protocols: &'static [(&'static str, InputProtocol)],
-    /// Where no section says a protocol.
-    protocol_absent: InputProtocol,
-    /// Where it is left empty, or not said in a section that is there.
-    protocol_empty: InputProtocol,
-    bind: IpAddr,
-    port: u16,
+/// How streams are cut and kept, all of them alike.
+struct Cut {
     coalesce: Duration,
     quiet: Option<Duration>,
     buffer: Buffer,
 }
 
-impl Defaults {
-    fn of(written: &Written, run_mode: RunMode, found: &mut Findings) -> Defaults {
-        use InputProtocol::{Http, Tcp, Udp};
+impl Cut {
+    fn read(written: &Written, found: &mut Findings) -> Cut {
         let app = written.main("app");
-        let coalesce = app.read("Coalesce", Duration::from_millis(2), found, |text| {
-            values::time(text, Unit::Milliseconds, 0.0..=1000.0)
-        });
+        let coalesce =
+            app.read("Coalesce", Duration::from_millis(2), found, values::milliseconds(0.0..=1000.0));
         let quiet = app.read("Quiet", Some(Duration::from_micros(500)), found, |text| {
             if text.eq_ignore_ascii_case("off") {
                 return Ok(None);
             }
-            let time = values::time(text, Unit::Milliseconds, 0.0..=1000.0);
+            let time = values::milliseconds(0.0..=1000.0)(text);
             time.map(Some).map_err(|message| format!("{message}, or off"))
         });
-        let buffer = buffer(&written.main("buffer"), found);
-        // From outside only once it is said: [backstream] is what a publisher on this machine feeds. An extra node is
-        // fed by another machine.
-        match run_mode {
-            RunMode::Extra => Defaults {
-                protocols: &[("TCP", Tcp), ("UDP", Udp)],
-                protocol_absent: Tcp,
-                protocol_empty: Tcp,
-                bind: Ipv4Addr::UNSPECIFIED.into(),
-                port: 55001,
-                coalesce,
-                quiet,
-                buffer,
-            },
-            RunMode::Normal | RunMode::Monitor => Defaults {
-                protocols: &[("HTTP", Http), ("TCP", Tcp), ("UDP", Udp)],
-                protocol_absent: if written.has("backstream") { Http } else { Tcp },
-                protocol_empty: Http,
-                bind: Ipv4Addr::LOCALHOST.into(),
-                port: 50001,
-                coalesce,
-                quiet,
-                buffer,
-            },
-        }
+        let buffer = written.main("buffer");
+        let time = buffer.read("Seconds", Duration::from_secs(10), found, values::seconds(0.0..=600.0));
+        let megabytes = buffer.read("Megabytes", 32, found, values::number(1..=4096));
+        Cut { coalesce, quiet, buffer: Buffer { time, bytes: megabytes.saturating_mul(1024 * 1024) } }
     }
 }
 
-fn buffer(section: &Scope, found: &mut Findings) -> Buffer {
-    let time = section.read("Seconds", Duration::from_secs(10), found, |text| {
-        values::time(text, Unit::Seconds, 0.0..=600.0)
-    });
-    let megabytes = section.read("Megabytes", 32, found, |text| values::number(text, 1..=4096));
-    Buffer { time, bytes: megabytes << 20 }
-}
-
-fn stream(section: &Scope, defaults: &Defaults, found: &mut Findings) -> Stream {
-    let protocol_default =
-        if section.says("Protocol") { defaults.protocol_empty } else { defaults.protocol_absent };
-    let protocol =
-        section.read("Protocol", protocol_default, found, |text| values::choice(text, defaults.protocols));
-    let ip = section.read("Bind", defaults.bind, found, values::bind);
-    let port = port(section, protocol, defaults.port, found);
+fn stream(section: &Scope, kind: &Kind, cut: &Cut, found: &mut Findings) -> Stream {
+    let protocol_default = if section.says("Protocol") || section.main_is_written() {
+        kind.protocol_empty
+    } else {
+        kind.protocol_absent
+    };
+    let protocol = section.read("Protocol", protocol_default, found, values::choice(kind.protocols));
+    let ip = section.read("Bind", kind.bind, found, values::bind);
     if ip.is_multicast() && protocol != InputProtocol::Udp {
-        section.problem(
-            "Bind",
-            format!("{ip} is a multicast group, which goes with Protocol = UDP only"),
-            found,
-        );
+        let message = format!("{ip} is a multicast group, which goes with Protocol = UDP only");
+        section.problem("Bind", message, found);
     }
-    let group = (protocol == InputProtocol::Udp).then_some(ip);
+    let udp = (protocol == InputProtocol::Udp).then_some(ip);
     let secret = match protocol {
         InputProtocol::Http => section.read("Secret", Secret::default(), found, values::secret),
         InputProtocol::Tcp | InputProtocol::Udp => Secret::default(),
@@ -130,20 +123,17 @@ fn stream(section: &Scope, defaults: &Defaults, found: &mut Findings) -> Stream 
     Stream {
         name: section.suffix.unwrap_or(MAIN_STREAM).to_owned(),
         section: section.name(),
-        format: section.read("Format", Format::Ts, found, |text| values::choice(text, &formats)),
+        format: section.read("Format", Format::Ts, found, values::choice(&formats)),
         protocol,
-        bind: SocketAddr::new(ip, port),
-        source: multicast_address("Source", section, group, found),
-        interface: multicast_address("Interface", section, group, found),
+        bind: SocketAddr::new(ip, port(section, protocol, kind.port, found)),
+        source: multicast_address("Source", section, udp, found),
+        interface: multicast_address("Interface", section, udp, found),
         secret,
-        timeout: section.read("Timeout", Duration::from_secs(10), found, |text| {
-            values::time(text, Unit::Seconds, 0.1..=3600.0)
-        }),
-        takeover: section
-            .read("Takeover", Takeover::SameAddress, found, |text| values::choice(text, &takeovers)),
-        coalesce: defaults.coalesce,
-        quiet: defaults.quiet,
-        buffer: defaults.buffer,
+        timeout: section.read("Timeout", Duration::from_secs(10), found, values::seconds(0.1..=3600.0)),
+        takeover: section.read("Takeover", Takeover::SameAddress, found, values::choice(&takeovers)),
+        coalesce: cut.coalesce,
+        quiet: cut.quiet,
+        buffer: cut.buffer,
     }
 }
 
@@ -161,15 +151,15 @@ fn port(section: &Scope, protocol: InputProtocol, default: u16, found: &mut Find
         .unwrap_or(0)
 }
 
-/// `Source` or `Interface`, which only joining a group makes use of. `listen` is the `Bind` of a UDP input.
+/// `Source` or `Interface`, which only joining a group makes use of. `udp_bind` is the `Bind` of a UDP input.
 fn multicast_address(
     key: &'static str,
     section: &Scope,
-    listen: Option<IpAddr>,
+    udp_bind: Option<IpAddr>,
     found: &mut Findings,
 ) -> Option<IpAddr> {
-    let group = listen?;
-    let address = section.read(key, None, found, |text| values::ip(text).map(Some))?;
+    let group = udp_bind?;
+    let address = section.read(key, None, found, values::some(values::ip))?;
     if !group.is_multicast() {
         section.problem(key, format!("goes with a multicast group in Bind, and {group} is none"), found);
     } else if group.is_ipv4() != address.is_ipv4() {

@@ -71,7 +71,7 @@ fn expected(line: &str) -> &'static str {
         "expected `[section]` and nothing else in the line (a comment needs a line of its own)"
     } else if line.starts_with(['=', ':']) {
         "expected a key before the `=`"
-    } else if line.contains(['=', ':']) {
+    } else if line.contains(['=', ':']) && line.contains(['"', '\'']) {
         "the quote is not closed in the line"
     } else {
         "expected `Key = value`, `[section]`, or a comment that starts with `;`"

@@ -9,7 +9,7 @@ use crate::mailbox::StreamId;
 use super::problem::Findings;
 use super::schema::suggestion;
 use super::scope::Scope;
-use super::values::{self, Unit};
+use super::values;
 use super::written::Written;
 use super::{HopProtocol, IpList, NextHop, ReceiverPort, ReceiverProtocol, Start};
 
@@ -50,7 +50,7 @@ fn ways(section: &Scope, found: &mut Findings) -> Vec<Way> {
     let choices =
         [("CUSTOM", Way::Custom), ("TCP", Way::Hop(HopProtocol::Tcp)), ("UDP", Way::Hop(HopProtocol::Udp))];
     section.read("Protocol", vec![Way::Custom], found, |text| {
-        let listed = values::list(text, |item| values::choice(item, &choices))?;
+        let listed = values::list(values::choice(&choices))(text)?;
         Ok(choices.into_iter().map(|(_, way)| way).filter(|way| listed.contains(way)).collect())
     })
 }
@@ -72,8 +72,7 @@ fn ports<'a>(written: &'a Written, names: &Names, found: &mut Findings) -> Vec<(
 
 fn port(section: &Scope, stream: StreamId, number: u16, found: &mut Findings) -> ReceiverPort {
     let protocols = [("WEBSOCKET", ReceiverProtocol::WebSocket), ("TCP", ReceiverProtocol::Tcp)];
-    let protocol =
-        section.read("Protocol", ReceiverProtocol::WebSocket, found, |text| values::choice(text, &protocols));
+    let protocol = section.read("Protocol", ReceiverProtocol::WebSocket, found, values::choice(&protocols));
     let ip = section.read("Bind", Ipv4Addr::UNSPECIFIED.into(), found, values::bind);
     if ip.is_multicast() {
         section.problem("Bind", format!("{ip} is a multicast group, where nobody can connect"), found);
@@ -92,13 +91,9 @@ fn port(section: &Scope, stream: StreamId, number: u16, found: &mut Findings) ->
         stream,
         filter,
         origins,
-        start: section.read("Start", Start::Keyframe, found, |text| values::choice(text, &starts)),
-        lag_max: section.read("LagLimit", Duration::from_secs(2), found, |text| {
-            values::time(text, Unit::Seconds, 0.1..=3600.0)
-        }),
-        stall_max: section.read("StallLimit", Duration::from_secs(10), found, |text| {
-            values::time(text, Unit::Seconds, 0.5..=3600.0)
-        }),
+        start: section.read("Start", Start::Keyframe, found, values::choice(&starts)),
+        lag_max: section.read("LagLimit", Duration::from_secs(2), found, values::seconds(0.1..=3600.0)),
+        stall_max: section.read("StallLimit", Duration::from_secs(10), found, values::seconds(0.5..=3600.0)),
     }
 }
 
@@ -126,8 +121,8 @@ fn hops(section: &Scope, stream: StreamId, ways: &[Way], found: &mut Findings) -
         return Vec::new();
     }
     let needed = "needed with Protocol = TCP or UDP";
-    let hosts = section.require("Hosts", needed, found, |text| values::list(text, values::host));
-    let ports = section.require("Ports", needed, found, |text| values::list(text, values::remote_port));
+    let hosts = section.require("Hosts", needed, found, values::list(values::host));
+    let ports = section.require("Ports", needed, found, values::list(values::remote_port));
     let (Some(hosts), Some(ports)) = (hosts, ports) else { return Vec::new() };
     if hosts.len() != ports.len() {
         let message = format!("{} in Ports and {} in Hosts, which go in pairs", ports.len(), hosts.len());

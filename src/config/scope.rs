@@ -48,6 +48,11 @@ impl<'a> Scope<'a> {
         Scope::main(self.spec, self.parent)
     }
 
+    /// Whether the section without suffix is in the file, be it this one or the one this inherits from.
+    pub(super) fn main_is_written(&self) -> bool {
+        if self.suffix.is_some() { self.parent.is_some() } else { self.section.is_some() }
+    }
+
     /// Whether `key` is written, here or where it is inherited from, even if left empty.
     pub(super) fn says(&self, key: &str) -> bool {
         self.find(key).is_some()

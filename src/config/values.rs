@@ -11,75 +11,54 @@ use ipnet::IpNet;
 use super::schema::suggestion;
 use super::{IpList, Secret};
 
-/// What a plain number in a time means.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Unit {
-    Milliseconds,
-    Seconds,
+/// A time in seconds, digits with or without decimals, within `range`; or in a unit `ms` or `s` of its own.
+pub(super) fn seconds(range: RangeInclusive<f64>) -> impl Fn(&str) -> Result<Duration, String> {
+    move |text| time(text, Unit::Seconds, &range)
 }
 
-impl Unit {
-    fn seconds(self) -> f64 {
-        match self {
-            Unit::Milliseconds => 0.001,
-            Unit::Seconds => 1.0,
-        }
-    }
-
-    fn suffix(self) -> &'static str {
-        match self {
-            Unit::Milliseconds => "ms",
-            Unit::Seconds => "s",
-        }
-    }
-}
-
-/// A time: digits with or without decimals, in `unit` or with a unit `ms` or `s` of its own. `range` is in `unit`.
-pub(super) fn time(text: &str, unit: Unit, range: RangeInclusive<f64>) -> Result<Duration, String> {
-    let lower = text.to_ascii_lowercase();
-    let (digits, written) = if let Some(digits) = lower.strip_suffix("ms") {
-        (digits.trim_end(), Unit::Milliseconds)
-    } else if let Some(digits) = lower.strip_suffix('s') {
-        (digits.trim_end(), Unit::Seconds)
-    } else {
-        (lower.as_str(), unit)
-    };
-    // `f64` would take `1e3`, `inf` and `nan` as well.
-    let number =
-        digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.').then(|| digits.parse::<f64>().ok());
-    let time =
-        number.flatten().and_then(|number| Duration::try_from_secs_f64(number * written.seconds()).ok());
-    let limit = |bound: &f64| Duration::from_secs_f64(bound * unit.seconds());
-    time.filter(|time| (limit(range.start())..=limit(range.end())).contains(time)).ok_or_else(|| {
-        format!("{} is not a time from {} to {} {}", quoted(text), range.start(), range.end(), unit.suffix())
-    })
+/// As [`seconds`], but number and `range` are in milliseconds.
+pub(super) fn milliseconds(range: RangeInclusive<f64>) -> impl Fn(&str) -> Result<Duration, String> {
+    move |text| time(text, Unit::Milliseconds, &range)
 }
 
 /// A whole number within `range`.
-pub(super) fn number(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
-    parsed(text)
-        .filter(|number| range.contains(number))
-        .ok_or_else(|| format!("{} is not a number from {} to {}", quoted(text), range.start(), range.end()))
+pub(super) fn number(range: RangeInclusive<usize>) -> impl Fn(&str) -> Result<usize, String> {
+    move |text| {
+        parsed(text).filter(|number| range.contains(number)).ok_or_else(|| {
+            format!("{} is not a number from {} to {}", quoted(text), range.start(), range.end())
+        })
+    }
 }
 
 /// One of `choices`, in any case.
-pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
-    if let Some((_, chosen)) = choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)) {
-        return Ok(*chosen);
+pub(super) fn choice<T: Copy>(choices: &[(&str, T)]) -> impl Fn(&str) -> Result<T, String> {
+    move |text| {
+        if let Some((_, chosen)) = choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)) {
+            return Ok(*chosen);
+        }
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        let hint = suggestion(text, names.iter().copied());
+        Err(format!("{} is not one of {}{hint}", quoted(text), names.join(", ")))
     }
-    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-    let hint = suggestion(text, names.iter().copied());
-    Err(format!("{} is not one of {}{hint}", quoted(text), names.join(", ")))
 }
 
 /// Items with commas between them, none empty.
-pub(super) fn list<T>(text: &str, item: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
-    text.split(',')
-        .map(|part| match part.trim() {
-            "" => Err("an item of the list is empty".to_owned()),
-            part => item(part),
-        })
-        .collect()
+pub(super) fn list<T>(item: impl Fn(&str) -> Result<T, String>) -> impl Fn(&str) -> Result<Vec<T>, String> {
+    move |text| {
+        text.split(',')
+            .map(|part| match part.trim() {
+                "" => Err("an item of the list is empty".to_owned()),
+                part => item(part),
+            })
+            .collect()
+    }
+}
+
+/// What `parse` makes of it, where nothing is a value as well.
+pub(super) fn some<T>(
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> impl Fn(&str) -> Result<Option<T>, String> {
+    move |text| parse(text).map(Some)
 }
 
 /// A port to listen on; 0 lets the system choose.
@@ -111,7 +90,7 @@ pub(super) fn ip(text: &str) -> Result<IpAddr, String> {
 
 /// Addresses and networks (`10.0.0.0/8`).
 pub(super) fn ip_list(text: &str) -> Result<IpList, String> {
-    list(text, ip_net).map(IpList)
+    list(ip_net)(text).map(IpList)
 }
 
 fn ip_net(text: &str) -> Result<IpNet, String> {
@@ -146,14 +125,14 @@ pub(super) fn http_url(text: &str) -> Result<String, String> {
 
 /// Origins as browsers send them (RFC 6454 §6.2), in lower case; `None` if any will do.
 pub(super) fn origins(text: &str) -> Result<Option<Vec<String>>, String> {
-    let origins = list(text, |item| {
+    let origins = list(|item| {
         let host = item.split_once("://").map_or("", |(_, host)| host);
         if item == "*" || item == "null" || (!host.is_empty() && !host.contains(['/', ' '])) {
             Ok(item.to_ascii_lowercase())
         } else {
             Err(format!("{} is not an origin such as https://example.org", quoted(item)))
         }
-    })?;
+    })(text)?;
     Ok((!origins.iter().any(|origin| origin == "*")).then_some(origins))
 }
 
@@ -170,6 +149,51 @@ pub(super) fn secret(text: &str) -> Result<Secret, String> {
         return Err(format!("a secret has at most {SECRET_BYTES_MAX} letters"));
     }
     Ok(Secret::new(text.to_owned()))
+}
+
+/// What a plain number in a time means.
+#[derive(Clone, Copy)]
+enum Unit {
+    Milliseconds,
+    Seconds,
+}
+
+impl Unit {
+    fn seconds(self) -> f64 {
+        match self {
+            Unit::Milliseconds => 0.001,
+            Unit::Seconds => 1.0,
+        }
+    }
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Unit::Milliseconds => "ms",
+            Unit::Seconds => "s",
+        }
+    }
+}
+
+fn time(text: &str, unit: Unit, range: &RangeInclusive<f64>) -> Result<Duration, String> {
+    let lower = text.to_ascii_lowercase();
+    let (digits, written) = if let Some(digits) = lower.strip_suffix("ms") {
+        (digits.trim_end(), Unit::Milliseconds)
+    } else if let Some(digits) = lower.strip_suffix('s') {
+        (digits.trim_end(), Unit::Seconds)
+    } else {
+        (lower.as_str(), unit)
+    };
+    // `f64` would take `1e3`, `inf` and `nan` as well.
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let number: Option<f64> = if plain { parsed(digits) } else { None };
+    let limit = |bound: &f64| Duration::from_secs_f64(bound * unit.seconds());
+    number
+        .and_then(|number| Duration::try_from_secs_f64(number * written.seconds()).ok())
+        .filter(|time| (limit(range.start())..=limit(range.end())).contains(time))
+        .ok_or_else(|| {
+            let (text, unit) = (quoted(text), unit.suffix());
+            format!("{text} is not a time from {} to {} {unit}", range.start(), range.end())
+        })
 }
 
 fn parsed<T: FromStr>(text: &str) -> Option<T> {
@@ -193,12 +217,12 @@ mod tests {
 
     #[test]
     fn times_have_units_and_bounds() {
-        let quiet = |text| time(text, Unit::Milliseconds, 0.0..=1000.0);
+        let quiet = milliseconds(0.0..=1000.0);
         assert_eq!(quiet("0.5"), Ok(Duration::from_micros(500)));
         assert_eq!(quiet("2"), Ok(Duration::from_millis(2)));
         assert_eq!(quiet("1s"), Ok(Duration::from_secs(1)));
         assert_eq!(quiet("3 MS"), Ok(Duration::from_millis(3)));
-        let lag = |text| time(text, Unit::Seconds, 0.1..=3600.0);
+        let lag = seconds(0.1..=3600.0);
         assert_eq!(lag("100ms"), Ok(Duration::from_millis(100)));
         assert_eq!(lag("0.1"), Ok(Duration::from_millis(100)));
         for text in
@@ -243,13 +267,13 @@ mod tests {
     #[test]
     fn choices_and_numbers() {
         let choices = [("WEBSOCKET", 1), ("TCP", 2)];
-        assert_eq!(choice("WebSocket", &choices), Ok(1));
+        assert_eq!(choice(&choices)("WebSocket"), Ok(1));
         assert_eq!(
-            choice("websockets", &choices).unwrap_err(),
+            choice(&choices)("websockets").unwrap_err(),
             "\"websockets\" is not one of WEBSOCKET, TCP (did you mean `WEBSOCKET`?)"
         );
-        assert_eq!(number("256", 0..=256), Ok(256));
-        assert_eq!(number("257", 0..=256).unwrap_err(), "\"257\" is not a number from 0 to 256");
+        assert_eq!(number(0..=256)("256"), Ok(256));
+        assert_eq!(number(0..=256)("257").unwrap_err(), "\"257\" is not a number from 0 to 256");
         assert_eq!(port("abc").unwrap_err(), "\"abc\" is not a port (0 to 65535)");
         assert!(port("65536").is_err() && port("0") == Ok(0) && remote_port("0").is_err());
     }

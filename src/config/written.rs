@@ -46,11 +46,6 @@ impl Written {
         Written { sections: reader.sections }
     }
 
-    /// Whether `[name]` itself, without suffix, is there.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.main(name).is_written()
-    }
-
     /// `[name]`, without suffix, written or not.
     pub(super) fn main(&self, name: &str) -> Scope<'_> {
         let spec = schema::section(name).expect("the program asks for sections of its table only");
@@ -258,7 +253,7 @@ mod tests {
     fn windows_files_are_read() {
         let mut found = Findings::new("f");
         let written = Written::read("\u{feff}[app]\r\nNode = a\r\n\r\n[custom]\r\n", &mut found);
-        assert!(written.has("app") && written.has("custom"));
+        assert!(written.main("app").is_written() && written.main("custom").is_written());
         let node = written.main("app").read("Node", String::new(), &mut found, |value| Ok(value.to_owned()));
         assert_eq!(node, "a");
         assert!(found.conclude(()).is_ok());

@@ -236,7 +236,12 @@ impl Conn {
     }
 
     /// Its stream may have a chunk that it has not been sent. The hot path: once per receiver and chunk.
-    pub fn deliver(&mut self, settings: &Settings, ring: &crate::ring::Ring, now: Instant) -> Result<Next, Leave> {
+    pub fn deliver(
+        &mut self,
+        settings: &Settings,
+        ring: &crate::ring::Ring,
+        now: Instant,
+    ) -> Result<Next, Leave> {
         let State::Streaming(streaming, _) = &mut self.state else { return Ok(Next::Wait) };
         if streaming.is_blocked() {
             return Ok(Next::Wait);
@@ -260,9 +265,14 @@ impl Conn {
                     return Err(Leave::Silent);
                 }
                 self.leave = Some(Leave::Silent);
-                self.answer(Answer::refusal(http::Status::RequestTimeout, "the request did not come in time"), desk)
+                self.answer(
+                    Answer::refusal(http::Status::RequestTimeout, "the request did not come in time"),
+                    desk,
+                )
             }
-            State::Answer { since, .. } if now.duration_since(*since) >= ANSWER_TIME_MAX => Err(Leave::Stalled),
+            State::Answer { since, .. } if now.duration_since(*since) >= ANSWER_TIME_MAX => {
+                Err(Leave::Stalled)
+            }
             State::Lingering { since, .. } if now.duration_since(*since) >= LINGER_TIME_MAX => {
                 Err(Leave::ClosedByReceiver)
             }

@@ -34,7 +34,9 @@ impl fmt::Display for Leave {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Leave::ClosedByReceiver => f.write_str("closed by receiver"),
-            Leave::Socket(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => f.write_str("reset by receiver"),
+            Leave::Socket(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
+                f.write_str("reset by receiver")
+            }
             Leave::Socket(ErrorKind::TimedOut) => f.write_str("receiver is out of reach"),
             Leave::Socket(kind) => write!(f, "connection broke: {kind}"),
             Leave::Stalled => f.write_str("stalled: took nothing for StallLimit"),

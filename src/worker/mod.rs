@@ -172,7 +172,10 @@ impl Worker {
         Some(self.tick_at.saturating_duration_since(self.now))
     }
 
-    #[allow(clippy::disallowed_methods, reason = "the loop of the thread reads the clock for all that it calls")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the loop of the thread reads the clock for all that it calls"
+    )]
     fn read_clock(&mut self) {
         self.now = Instant::now();
     }
@@ -325,7 +328,9 @@ impl Worker {
                     tally.skips
                 );
             }
-            None if leave == Leave::ClosedByReceiver => log::debug!("{} left without a stream{spent}", conn.peer),
+            None if leave == Leave::ClosedByReceiver => {
+                log::debug!("{} left without a stream{spent}", conn.peer)
+            }
             None => log::info!("{} got no stream: {leave}; {seconds:.1} s{spent}", conn.peer),
         }
     }

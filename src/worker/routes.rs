@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::json;
 
 use super::Settings;
-use super::pages::{self, Page};
+use super::pages;
 use super::shard::Shard;
 use crate::config::ReceiverPort;
 use crate::mailbox::{StreamId, StreamStatus};
@@ -50,7 +50,8 @@ impl Answer {
 /// Finds what `request`, which came in through `port`, asks for.
 #[must_use]
 pub fn route(request: &Request, settings: &Settings, port: &ReceiverPort, shard: &Shard) -> Route {
-    let stream_named = |name: &str| settings.streams.iter().position(|(stream, _)| stream == name).map(StreamId);
+    let stream_named =
+        |name: &str| settings.streams.iter().position(|(stream, _)| stream == name).map(StreamId);
     let path = request.path.strip_prefix('/').unwrap_or(&request.path);
     if ws::is_upgrade(request) {
         return match if path.is_empty() { Some(port.stream) } else { stream_named(path) } {
@@ -62,12 +63,16 @@ pub fn route(request: &Request, settings: &Settings, port: &ReceiverPort, shard:
         };
     }
     if !matches!(request.method, Method::Get | Method::Head) {
-        let refusal =
-            refusal(Status::MethodNotAllowed, &[("Allow", "GET, HEAD")], "this port is for receiving streams");
+        let refusal = refusal(
+            Status::MethodNotAllowed,
+            &[("Allow", "GET, HEAD")],
+            "this port is for receiving streams",
+        );
         return Route::Answer(Answer::closing(refusal));
     }
     if let Some(page) = pages::page(&request.path) {
-        return Route::Answer(page_answer(request, page));
+        let (head, body) = page.answer(request);
+        return Route::Answer(Answer { head, body, keep_alive: request.keep_alive() });
     }
     match path.rsplit_once('.') {
         Some((name, "ts")) => match stream_named(name) {
@@ -159,11 +164,4 @@ fn audio_token(codec: AudioCodec) -> &'static str {
         AudioCodec::Ac3 => "ac3",
         AudioCodec::Other(_) => "other",
     }
-}
-
-fn page_answer(request: &Request, page: &'static Page) -> Answer {
-    let headers = page.headers();
-    let content = Content::LengthOnly(page.body.len());
-    let body: &[u8] = if request.method == Method::Head { b"" } else { page.body };
-    Answer { head: response(Status::Ok, &headers, content), body, keep_alive: request.keep_alive() }
 }

@@ -186,8 +186,7 @@ impl Shard {
     fn subscribe(&mut self, stream: StreamId) {
         let asked = self.ingest.post(ToIngest::Subscribe(self.worker, stream)).is_ok();
         self.ingest.flush();
-        self.streams[stream.0].subscription =
-            if asked { Subscription::Asked } else { Subscription::Wanted };
+        self.streams[stream.0].subscription = if asked { Subscription::Asked } else { Subscription::Wanted };
     }
 
     fn unsubscribe(&mut self, stream: StreamId) {
