@@ -7,25 +7,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::info;
+use mio::Token;
 
 use crate::chunk::{Chunk, Sealed};
 use crate::config::{self, InputProtocol, Takeover};
 use crate::ingest::framer::{Framer, FramerSettings};
 use crate::ingest::subscribers::Subscribers;
-use crate::mailbox::{Sender, StreamId, StreamStatus, ToWorker, WorkerId};
+use crate::mailbox::{Sender, StreamId, StreamStatus, ToWorker};
 use crate::metrics::{InputMetrics, StreamInputMetrics};
 use crate::proto::ts::{AudioCodec, Codecs, VideoCodec};
 use crate::ring::Ring;
-
-/// Number by which the poll loop knows a socket.
-pub type SocketKey = usize;
 
 /// See the module.
 #[derive(Debug)]
 pub struct Stream {
     /// As configured.
     pub settings: config::Stream,
-    /// What the workers have subscribed to.
+    /// The workers that get it.
     pub subscribers: Subscribers,
     id: StreamId,
     framer: Framer,
@@ -39,7 +37,7 @@ pub struct Stream {
 #[derive(Debug)]
 pub struct Publisher {
     /// The socket that its bytes come from.
-    pub socket: SocketKey,
+    pub socket: Token,
     /// Its address.
     pub peer: SocketAddr,
     /// When the last byte came.
@@ -64,8 +62,8 @@ struct Counts {
 pub enum Admission {
     /// Nobody publishes.
     Free,
-    /// The publisher connected through this socket has to go.
-    Replaces(SocketKey),
+    /// The publisher that there is has to go.
+    Replaces,
     /// This one publishes, and stays.
     Refused(SocketAddr),
 }
@@ -124,11 +122,11 @@ impl Stream {
             Takeover::SameAddress => current.peer.ip() == address,
             Takeover::Never => false,
         };
-        if replaces { Admission::Replaces(current.socket) } else { Admission::Refused(current.peer) }
+        if replaces { Admission::Replaces } else { Admission::Refused(current.peer) }
     }
 
     /// `peer` publishes from now on; whoever did before is [`leave`](Self::leave)d first.
-    pub fn begin(&mut self, socket: SocketKey, peer: SocketAddr, now: Instant) {
+    pub fn begin(&mut self, socket: Token, peer: SocketAddr, now: Instant) {
         let protocol = match self.settings.protocol {
             InputProtocol::Tcp => "TCP",
             InputProtocol::Udp => "UDP",
@@ -181,18 +179,16 @@ impl Stream {
         self.set_status(StreamStatus { live: false, ..*self.status });
         let counts = self.counts().since(publisher.before);
         let seconds = now.duration_since(publisher.since).as_secs_f64();
-        info!("publisher of {} left: {}: {departure}, {seconds:.1} s, {counts}", self.settings.name, publisher.peer);
+        info!(
+            "publisher of {} left: {}: {departure}, {seconds:.1} s, {counts}",
+            self.settings.name, publisher.peer
+        );
         Some(publisher)
     }
 
     /// Posts what workers are owed, as far as it finds room.
     pub fn settle(&mut self, senders: &mut [Sender<ToWorker>]) {
         self.subscribers.settle(&self.status, &self.ring, senders);
-    }
-
-    /// `worker` wants the backlog, then every chunk.
-    pub fn subscribe(&mut self, worker: WorkerId) {
-        self.subscribers.subscribe(worker);
     }
 
     fn hand_out(&mut self, sealed: &mut Vec<Sealed>, senders: &mut [Sender<ToWorker>]) {

@@ -165,7 +165,7 @@ mod tests {
     fn is_in_sync_with_the_fifth_sync_byte() {
         let input = packets(0..5);
         let (out, ..) = align(&[&input[..4 * TS_PACKET_BYTES]]);
-        assert_eq!(out, []);
+        assert!(out.is_empty());
         let (out, _, mut aligner) = align(&[&input[..=4 * TS_PACKET_BYTES]]);
         assert_eq!(out, packets(0..4));
         assert_eq!(aligner.reset(), 1);
