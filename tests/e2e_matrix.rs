@@ -207,5 +207,20 @@ fn judge(cell: &Cell, published: &[u8], captured: &Captured, file: &Path) -> Res
         return Err(format!("ffprobe finds {codecs:?}"));
     }
     let said = media::decode(file);
-    if said.is_empty() { Ok(()) } else { Err(format!("ffmpeg says: {said}")) }
+    if said.is_empty() || cuts_off(cell.input) && said == complaints(published, file)? {
+        return Ok(());
+    }
+    Err(format!("ffmpeg says: {said}"))
+}
+
+/// ffmpeg never sends the last datagram of RTP if it is not full: the last picture it pushes is cut off.
+fn cuts_off(input: Input) -> bool {
+    matches!(input, Input::Rtp)
+}
+
+/// What ffmpeg says when it decodes what was published.
+fn complaints(published: &[u8], file: &Path) -> Result<String, String> {
+    let file = file.with_extension("published.ts");
+    std::fs::write(&file, published).map_err(|error| error.to_string())?;
+    Ok(media::decode(&file))
 }
