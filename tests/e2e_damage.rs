@@ -4,7 +4,6 @@
 
 mod util;
 
-use std::net::SocketAddr;
 use std::ops::Range;
 
 use util::media::{Clip, Codecs};
@@ -20,41 +19,51 @@ const LOST_PACKETS_MAX: usize = 5;
 /// Fast enough to be quick, slow enough for a UDP socket's buffer.
 const BYTES_PER_SECOND: u64 = 800_000;
 
-const CONFIG: &str = "[dispatch]\nProtocol = CUSTOM\n[custom]\nBind = 127.0.0.1\nPort = 0\n\
-    [custom.live]\nProtocol = TCP\nBind = 127.0.0.1\nPort = 0\n";
+/// Sizes of the writes: the small ones cut every packet.
+const WRITE_BYTES: [usize; 2] = [100, 5_000];
 
 #[test]
 fn tcp() {
-    let node = Node::start(&format!("{CONFIG}[backstream]\nProtocol = TCP\nBind = 127.0.0.1\nPort = 0\n"));
-    let input = node.address("backstream");
-    let mut nonsense = Publisher::tcp(input);
-    nonsense.send(&noise(100_000, 1)).unwrap();
-    drop(nonsense);
-    survives(&node, Publisher::tcp(input), 100);
-    survives(&node, Publisher::tcp(input), 5_000);
+    for write_bytes in WRITE_BYTES {
+        let node = start("TCP");
+        let input = node.address("backstream");
+        let mut nonsense = Publisher::tcp(input);
+        nonsense.send(&noise(100_000, 1)).unwrap();
+        drop(nonsense);
+        survives(&node, Publisher::tcp(input), write_bytes);
+    }
 }
 
 #[test]
 fn udp() {
-    let node = Node::start(&format!("{CONFIG}[backstream]\nProtocol = UDP\nBind = 127.0.0.1\nPort = 0\n"));
-    let input = node.address("backstream");
-    Publisher::udp(input, 1_400).send(&noise(10_000, 2)).unwrap();
-    survives(&node, Publisher::udp(input, 1_472), 100);
-    survives(&node, Publisher::udp(input, 1_472), 5_000);
+    for write_bytes in WRITE_BYTES {
+        let node = start("UDP");
+        let input = node.address("backstream");
+        Publisher::udp(input, 1_400).send(&noise(10_000, 2)).unwrap();
+        survives(&node, Publisher::udp(input, 1_472), write_bytes);
+    }
 }
 
 #[test]
 fn http() {
-    let node = Node::start(&format!("{CONFIG}[backstream]\nProtocol = HTTP\nBind = 127.0.0.1\nPort = 0\n"));
-    let input = node.address("backstream");
-    let publish = |address: SocketAddr| Publisher::http(address, "/");
-    survives(&node, publish(input), 100);
-    let Publisher::Http(stream) = publish(input) else { panic!("a publisher over HTTP") };
-    let mut broken = Publisher::Tcp(stream);
-    broken.send(b"5\r\nhello\r\nno size at all\r\n").unwrap();
-    let answer = broken.wait_for_end().unwrap();
-    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer:?}");
-    survives(&node, publish(input), 5_000);
+    for write_bytes in WRITE_BYTES {
+        let node = start("HTTP");
+        let input = node.address("backstream");
+        let Publisher::Http(stream) = Publisher::http(input, "/") else { panic!("a publisher over HTTP") };
+        let mut broken = Publisher::Tcp(stream);
+        broken.send(b"5\r\nhello\r\nno size at all\r\n").unwrap();
+        let answer = broken.wait_for_end().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer:?}");
+        survives(&node, Publisher::http(input, "/"), write_bytes);
+    }
+}
+
+fn start(protocol: &str) -> Node {
+    Node::start(&format!(
+        "[dispatch]\nProtocol = CUSTOM\n[custom]\nBind = 127.0.0.1\nPort = 0\n\
+         [custom.live]\nProtocol = TCP\nBind = 127.0.0.1\nPort = 0\n\
+         [backstream]\nProtocol = {protocol}\nBind = 127.0.0.1\nPort = 0\n"
+    ))
 }
 
 /// Publishes a stream with damage in writes of `write_bytes` and judges what receivers of each kind get of it.

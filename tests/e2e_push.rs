@@ -23,7 +23,7 @@ fn a_test_picture_and_a_file_reach_viewers() {
         "[dispatch]\nProtocol = CUSTOM\n[custom]\nBind = 127.0.0.1\nPort = 0\n\
          [backstream]\nProtocol = TCP\nBind = 127.0.0.1\nPort = 0\n\
          [backstream.udp]\nProtocol = UDP\nBind = 127.0.0.1\nPort = 0\n\
-         [backstream.web]\nProtocol = HTTP\nBind = 127.0.0.1\nPort = 0\nSecret = open sesame\n",
+         [backstream.web]\nProtocol = HTTP\nBind = 127.0.0.1\nPort = 0\nSecret = open-sesame\n",
     );
     let source = Clip { codecs: Codecs::H264Aac, seconds: 4, keyframe_seconds: 1, kilobits_per_second: 400 };
     let copy = directory("push").join("it's a file.ts");
@@ -31,7 +31,7 @@ fn a_test_picture_and_a_file_reach_viewers() {
     let file = copy.to_str().unwrap();
     let tcp = format!("tcp://{}", node.address("backstream"));
     let udp = format!("udp://{}", node.address("backstream.udp"));
-    let web = format!("http://{}/open%20sesame/web", node.address("backstream.web"));
+    let web = format!("http://{}/open-sesame/web", node.address("backstream.web"));
     for (stream, arguments, codecs) in [
         ("live", vec!["test", &tcp, "--mpeg1"], Codecs::Mpeg1Mp2),
         ("udp", vec!["file", file, &udp, "--loop"], Codecs::H264Aac),
