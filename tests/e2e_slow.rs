@@ -84,7 +84,7 @@ fn a_slow_receiver_skips_cleanly_and_harms_nobody() {
     let skips = skips(&capture.bytes, &published);
     assert!(skips >= 5, "{skips} skips in {SECONDS} s");
     let line = node.wait_for_line(SOON, "a leave with skips", |line| {
-        line.contains(" left: ") && !line.contains(" 0 skips")
+        line.contains("receiver of live left: ") && !line.contains(" 0 skips")
     });
     assert!(line.contains(&format!(" {skips} skips")), "{skips} seen, said: {line}");
 }
