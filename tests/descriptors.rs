@@ -1,5 +1,6 @@
 //! Without a free descriptor a publisher waits, and is let in as soon as there is one. In a process of its own, because
 //! the limit of open files is the process's.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "that is how a test fails")]
 
 use std::fs::File;
 use std::io::Write;

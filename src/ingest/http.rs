@@ -9,8 +9,9 @@ use mio::Token;
 use mio::net::TcpStream;
 
 use crate::ingest::gate::Refusal;
+use crate::ingest::report::Departure;
 use crate::ingest::route::{Candidate, route};
-use crate::ingest::stream::{Admission, Departure};
+use crate::ingest::stream::Admission;
 use crate::ingest::tcp::{READS_PER_TURN_MAX, read};
 use crate::ingest::{Progress, Turn};
 use crate::mailbox::StreamId;

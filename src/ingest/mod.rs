@@ -8,6 +8,7 @@ pub mod framer;
 mod gate;
 mod http;
 mod port;
+mod report;
 mod route;
 mod rtp;
 mod stream;
@@ -23,7 +24,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::{Events, Poll, Registry, Token};
+use mio::{Events, Poll, Token};
 
 use crate::config::{self, Authority};
 use crate::ingest::connections::Connections;
@@ -56,6 +57,7 @@ pub struct Ingest {
     mailbox: Mailbox<ToIngest>,
     timer: Timer,
     ports: Vec<Port>,
+    connections: Connections,
     settings: Vec<config::Stream>,
     authority: Authority,
     metrics: Arc<InputMetrics>,
@@ -63,7 +65,7 @@ pub struct Ingest {
 
 /// What a socket may use while it is served.
 #[derive(Debug)]
-pub struct Turn<'a> {
+struct Turn<'a> {
     now: Instant,
     buffer: &'a mut [u8],
     streams: &'a mut Streams,
@@ -72,7 +74,7 @@ pub struct Turn<'a> {
 
 /// How far serving a socket has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+enum Progress {
     /// Until it would block: an event will announce more.
     Drained,
     /// Only as far as a turn allows: no event will announce the rest.
@@ -99,11 +101,13 @@ impl Ingest {
         let poll = Poll::new().map_err(no_resources)?;
         let (sender, mailbox) = mailbox(MAIL_MAX, poll.registry(), MAIL).map_err(no_resources)?;
         let timer = Timer::new(poll.registry(), TIMER).map_err(no_resources)?;
-        let ports = port::bind(streams, poll.registry(), FIRST_PORT)?;
+        let registry = poll.registry().try_clone().map_err(no_resources)?;
+        let ports = port::bind(streams, &registry, FIRST_PORT)?;
+        let connections = Connections::new(FIRST_PORT + ports.len(), registry);
         let counters = streams.iter().map(|_| StreamInputMetrics::default()).collect();
         let metrics = Arc::new(InputMetrics { streams: counters, ..InputMetrics::default() });
         let settings = streams.to_vec();
-        Ok((Ingest { poll, mailbox, timer, ports, settings, authority, metrics }, sender))
+        Ok((Ingest { poll, mailbox, timer, ports, connections, settings, authority, metrics }, sender))
     }
 
     /// Where each stream is taken in; with the real port where the configuration says 0.
@@ -122,9 +126,7 @@ impl Ingest {
 
     /// Takes streams in and hands them to `workers`, until it is told to stop.
     pub fn run(self, workers: Vec<Sender<ToWorker>>) {
-        let ended =
-            self.poll.registry().try_clone().and_then(|registry| Loop::new(self, workers, registry).run());
-        if let Err(error) = ended {
+        if let Err(error) = Loop::new(self, workers).run() {
             log::error!("the input has ended: {error}");
         }
     }
@@ -149,15 +151,15 @@ struct Loop {
 }
 
 impl Loop {
-    fn new(ingest: Ingest, workers: Vec<Sender<ToWorker>>, registry: Registry) -> Loop {
+    fn new(ingest: Ingest, workers: Vec<Sender<ToWorker>>) -> Loop {
         Loop {
-            connections: Connections::new(FIRST_PORT + ingest.ports.len(), registry),
             streams: Streams::new(ingest.settings, workers, &ingest.metrics),
             gate: Gate::new(ingest.authority, ingest.metrics),
             poll: ingest.poll,
             mailbox: ingest.mailbox,
             timer: ingest.timer,
             ports: ingest.ports,
+            connections: ingest.connections,
             buffer: vec![0; BUFFER_BYTES].into(),
             ready: Vec::new(),
             later: Vec::new(),
@@ -240,23 +242,21 @@ impl Loop {
     }
 
     fn serve_ready(&mut self, now: Instant) {
-        let mut ready = std::mem::take(&mut self.ready);
+        let Loop { ports, connections, buffer, streams, gate, ready, later, .. } = self;
+        let mut turn = Turn { now, buffer, streams, gate };
         // A socket left over from the last turn may have had an event as well.
         ready.sort_unstable();
         ready.dedup();
-        let Loop { ports, connections, buffer, streams, gate, .. } = self;
-        let mut turn = Turn { now, buffer, streams, gate };
-        for token in ready {
+        ready.retain(|&token| {
             let progress = match connections.owns(token) {
                 true => connections.serve(token, &mut turn),
                 false => serve_port(&mut ports[token.0 - FIRST_PORT], connections, &mut turn),
             };
-            match progress {
-                Progress::More => self.ready.push(token),
-                Progress::Later => self.later.push(token),
-                Progress::Drained | Progress::Closed => {}
+            if progress == Progress::Later {
+                later.push(token);
             }
-        }
+            progress == Progress::More
+        });
     }
 }
 

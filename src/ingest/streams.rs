@@ -8,7 +8,8 @@ use mio::Token;
 
 use crate::chunk::Sealed;
 use crate::config;
-use crate::ingest::stream::{Admission, Departure, Publisher, Stream};
+use crate::ingest::report::Departure;
+use crate::ingest::stream::{Admission, Publisher, Stream};
 use crate::mailbox::{Sender, StreamId, ToWorker, WorkerId};
 use crate::metrics::{InputMetrics, StreamInputMetrics};
 
@@ -19,6 +20,10 @@ pub struct Streams {
     senders: Vec<Sender<ToWorker>>,
     /// Those with bytes not sealed yet.
     waiting: Vec<StreamId>,
+    /// How many have a publisher.
+    published: usize,
+    /// Whether workers are owed anything. Together with the count before, this saves looking at all streams each turn.
+    owing: bool,
     /// Sockets whose publisher is gone, though they don't know it yet.
     orphans: Vec<Token>,
     /// Scratch space; empty between calls.
@@ -35,7 +40,15 @@ impl Streams {
         let stream =
             |(index, settings)| Stream::new(StreamId(index), settings, senders.len(), Arc::clone(metrics));
         let streams = settings.into_iter().enumerate().map(stream).collect();
-        Streams { streams, senders, waiting: Vec::new(), orphans: Vec::new(), sealed: Vec::new() }
+        Streams {
+            streams,
+            senders,
+            waiting: Vec::new(),
+            published: 0,
+            owing: true,
+            orphans: Vec::new(),
+            sealed: Vec::new(),
+        }
     }
 
     /// How the stream is configured.
@@ -66,6 +79,7 @@ impl Streams {
             self.orphans.push(replaced.socket);
         }
         self.streams[id.0].begin(socket, peer, now);
+        self.published += 1;
     }
 
     /// Takes bytes of the stream's publisher.
@@ -73,6 +87,7 @@ impl Streams {
         let stream = &mut self.streams[id.0];
         let waited = stream.deadline().is_some();
         stream.feed(bytes, now, &mut self.sealed, &mut self.senders);
+        self.owing |= stream.subscribers.owing();
         if !waited && stream.deadline().is_some() && !self.waiting.contains(&id) {
             self.waiting.push(id);
         }
@@ -80,12 +95,17 @@ impl Streams {
 
     /// The stream's publisher, if there is one, is gone.
     pub fn leave(&mut self, id: StreamId, departure: &Departure, now: Instant) -> Option<Publisher> {
-        self.streams[id.0].leave(departure, now, &mut self.sealed, &mut self.senders)
+        let stream = &mut self.streams[id.0];
+        let publisher = stream.leave(departure, now, &mut self.sealed, &mut self.senders)?;
+        self.published -= 1;
+        self.owing |= stream.subscribers.owing();
+        Some(publisher)
     }
 
     /// `worker` wants the backlog of the stream, then every chunk.
     pub fn subscribe(&mut self, worker: WorkerId, id: StreamId) {
         self.streams[id.0].subscribers.subscribe(worker);
+        self.owing = true;
     }
 
     /// `worker` wants no more of the stream.
@@ -99,6 +119,7 @@ impl Streams {
         self.waiting.retain(|id| {
             let stream = &mut self.streams[id.0];
             stream.seal_due(now, &mut self.sealed, &mut self.senders);
+            self.owing |= stream.subscribers.owing();
             let deadline = stream.deadline();
             earliest = earliest.into_iter().chain(deadline).min();
             deadline.is_some()
@@ -120,7 +141,7 @@ impl Streams {
 
     /// Whether [`tick`](Self::tick) or [`settle`](Self::settle) has something to wait for.
     pub fn is_waiting(&self) -> bool {
-        self.streams.iter().any(|stream| stream.publisher().is_some() || stream.subscribers.owing())
+        self.published > 0 || self.owing
     }
 
     /// A socket that has lost its stream and must be closed.
@@ -130,8 +151,11 @@ impl Streams {
 
     /// At the end of a turn: posts what the workers are still owed, and wakes those that got anything.
     pub fn settle(&mut self) {
-        for stream in &mut self.streams {
-            stream.settle(&mut self.senders);
+        if std::mem::take(&mut self.owing) {
+            for stream in &mut self.streams {
+                stream.settle(&mut self.senders);
+                self.owing |= stream.subscribers.owing();
+            }
         }
         for sender in &mut self.senders {
             sender.flush();

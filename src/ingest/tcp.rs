@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use mio::net::{TcpListener, TcpStream};
 
-use crate::ingest::stream::Departure;
+use crate::ingest::report::Departure;
 use crate::ingest::{Progress, Turn};
 use crate::mailbox::StreamId;
 

@@ -64,11 +64,14 @@ const INDEX: &str = include_str!("pages/index.html");
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Name, type and content of what the page loads.
-const FILES: [(&str, &str, &[u8]); 7] = [
+const FILES: [(&str, &str, &[u8]); 10] = [
     ("style.css", "text/css; charset=utf-8", include_bytes!("pages/style.css")),
     ("page.js", JAVASCRIPT, include_bytes!("pages/page.js")),
     ("connection.js", JAVASCRIPT, include_bytes!("pages/connection.js")),
     ("players.js", JAVASCRIPT, include_bytes!("pages/players.js")),
+    ("jsmpeg.js", JAVASCRIPT, include_bytes!("pages/jsmpeg.js")),
+    ("mpegts.js", JAVASCRIPT, include_bytes!("pages/mpegts.js")),
+    ("intake.js", JAVASCRIPT, include_bytes!("pages/intake.js")),
     ("ts.js", JAVASCRIPT, include_bytes!("pages/ts.js")),
     ("vendor/mpegts.js", JAVASCRIPT, include_bytes!("pages/vendor/mpegts.js")),
     ("vendor/jsmpeg.min.js", JAVASCRIPT, include_bytes!("pages/vendor/jsmpeg.min.js")),

@@ -77,12 +77,17 @@ impl Node {
 
     pub fn start_with(streams: &[Stream], authority: Authority, mailbox_capacity: usize) -> Node {
         let (ingest, to_ingest) = Ingest::bind(streams, authority).expect("the loopback has free ports");
+        Node::run(ingest, to_ingest, mailbox_capacity)
+    }
+
+    pub fn run(ingest: Ingest, to_ingest: Sender<ToIngest>, mailbox_capacity: usize) -> Node {
+        let addresses = ingest.addresses();
         let poll = Poll::new().unwrap();
         let (sender, mailbox) = mailbox(mailbox_capacity, poll.registry(), Token(0)).unwrap();
         Node {
             metrics: ingest.metrics(),
-            seen: (0..streams.len()).map(|index| (StreamId(index), Seen::default())).collect(),
-            addresses: ingest.addresses(),
+            seen: addresses.iter().map(|(id, _)| (*id, Seen::default())).collect(),
+            addresses,
             to_ingest,
             poll,
             mailbox,

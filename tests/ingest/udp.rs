@@ -1,11 +1,13 @@
 //! Publishers over UDP.
 
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::SockRef;
 use tsstream::config::{Authority, Format, InputProtocol, IpList, Stream, Takeover};
+use tsstream::ingest::Ingest;
 
 use crate::node::{Node, noise, stream};
 
@@ -73,6 +75,27 @@ fn rtp(number: u16) -> Vec<u8> {
     datagram.extend([0; 8]);
     datagram.extend([vec![0x47, 0x1f, 0xff, 0x10], vec![0xff; 184]].concat().repeat(7));
     datagram
+}
+
+#[test]
+fn what_the_kernel_drops_is_counted() {
+    let (ingest, to_ingest) = Ingest::bind(&[udp()], Authority::Anyone).unwrap();
+    let publisher = local(ingest.addresses()[0].1);
+    // More than 8 MiB of receive buffer hold, before anybody reads.
+    for _ in 0..20_000 {
+        publisher.send(&[7; 1472]).unwrap();
+    }
+    let mut node = Node::run(ingest, to_ingest, 100);
+    let received = |node: &Node| node.metrics.streams[0].bytes.value() / 1472;
+    let dropped = |node: &Node| node.metrics.streams[0].kernel_drops.value();
+    // The count comes with the next datagram, for which there must be room again.
+    let sent = Cell::new(20_000);
+    node.until_any("the count", |node| {
+        publisher.send(&[7; 1472]).unwrap();
+        sent.set(sent.get() + 1);
+        dropped(node) > 0
+    });
+    node.until_any("everything", |node| received(node) + dropped(node) == sent.get());
 }
 
 #[test]

@@ -1,11 +1,13 @@
 // The page: shows one stream, says in words what there is to say, and begins anew whenever the picture stands still.
 
 import { Connection } from "./connection.js";
-import { makePlayer, whyNotPlayable, whySilent } from "./players.js";
+import { blame, makePlayer, whyNotPlayable, whySilent } from "./players.js";
 import { Tables, isJump } from "./ts.js";
 
 // Data comes, and no frame for so long: the player is stuck.
-const STUCK_MS = 5000;
+const STUCK_MS = 4000;
+// A picture that has moved for so long is no reason to wait before the next attempt.
+const SETTLED_MS = 5000;
 // A transport stream has its tables several times a second, so this much without them is something else.
 const BYTES_WITHOUT_TABLES_MAX = 2 * 1024 * 1024;
 
@@ -20,11 +22,14 @@ const name = new URLSearchParams(location.search).get("stream") ?? "live";
 
 let state = "connecting";
 let player = null;
+let program = null;
 let tables = new Tables();
 let bytesWithoutTables = 0;
 let framesBefore = 0;
 let framesSeen = 0;
+let beganMs = 0;
 let movedMs = 0;
+let hasFailed = false;
 let isSoundOn = false;
 let unplayable = null;
 
@@ -66,7 +71,7 @@ function receive(bytes, isFirst) {
 }
 
 function begin(bytes) {
-  const program = tables.read(bytes);
+  program = tables.read(bytes);
   if (!program) {
     retire();
     bytesWithoutTables += bytes.length;
@@ -76,9 +81,11 @@ function begin(bytes) {
   retire();
   const why = whyNotPlayable(program);
   if (why) return giveUp(why);
-  movedMs = performance.now();
+  beganMs = movedMs = performance.now();
+  hasFailed = false;
   show("starting");
-  player = makePlayer(program, tables, elements, stuck);
+  const made = makePlayer(program, tables, elements, (error) => made === player && fail(error));
+  player = made;
   setSound(isSoundOn);
   element("note").textContent = whySilent(program);
   element("note").hidden = !whySilent(program);
@@ -86,17 +93,18 @@ function begin(bytes) {
 }
 
 function feed(bytes) {
+  if (hasFailed) return;
   try {
     player.write(bytes);
   } catch (error) {
-    stuck(error);
+    fail(error);
   }
 }
 
 // What a player can't recover from by itself; `watch` begins anew.
-function stuck(error) {
-  console.warn("tsstream:", error);
-  movedMs = -Infinity;
+function fail(error) {
+  if (!hasFailed) console.warn("tsstream:", error);
+  hasFailed = true;
 }
 
 function retire() {
@@ -122,13 +130,16 @@ function watch(connection) {
   if (frames !== framesSeen) {
     framesSeen = frames;
     movedMs = performance.now();
-    connection.settle();
+    if (movedMs - beganMs > SETTLED_MS) connection.settle();
     if (state === "starting") show("playing");
   }
   // A page in the background is not given frames.
   const isExpected = player && !document.hidden && (state === "playing" || state === "starting");
-  if (isExpected && performance.now() - movedMs > STUCK_MS) {
+  if (hasFailed || (isExpected && performance.now() - movedMs > STUCK_MS)) {
+    hasFailed = false;
     movedMs = performance.now();
+    if (player) blame(program);
+    show("connecting");
     connection.rejoin();
   }
 }
