@@ -16,7 +16,7 @@ use util::node::Node;
 use util::receive::{Protocol, Receiver};
 use util::tap::Tap;
 use util::ts::{self, PACKET};
-use util::{SOON, directory, wait_until};
+use util::{Directory, SOON, wait_until};
 
 const SECONDS: u32 = 4;
 
@@ -53,7 +53,7 @@ fn every_input_with_every_codec_reaches_every_kind_of_receiver() {
     config.push_str("[backstream]\nProtocol = TCP\nBind = 127.0.0.1\nPort = 0\n");
     cells.iter().for_each(|cell| config.push_str(&cell.config()));
     let node = Node::start(&config);
-    let files = directory("matrix");
+    let files = Directory::new("matrix");
 
     // Pushing waits for the clock, so all at once; judging needs the processor, so two at a time.
     let judging = [Mutex::new(()), Mutex::new(())];
@@ -66,7 +66,7 @@ fn every_input_with_every_codec_reaches_every_kind_of_receiver() {
                 let (published, captures) = cell.run(node);
                 let _turn = judging[cell.index % 2].lock();
                 for (kind, captured) in captures {
-                    let file = files.join(format!("{}-{kind}.ts", cell.name()));
+                    let file = files.file(&format!("{}-{kind}.ts", cell.name()));
                     match judge(cell, &published, &captured, &file) {
                         Ok(()) => drop(passed.fetch_add(1, Ordering::Relaxed)),
                         Err(error) => {

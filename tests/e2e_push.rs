@@ -6,7 +6,7 @@ mod util;
 
 use std::process::Command;
 
-use util::directory;
+use util::Directory;
 use util::media::{self, Clip, Codecs, Push};
 use util::node::Node;
 use util::receive::{Protocol, Receiver};
@@ -26,7 +26,8 @@ fn a_test_picture_and_a_file_reach_viewers() {
          [backstream.web]\nProtocol = HTTP\nBind = 127.0.0.1\nPort = 0\nSecret = open-sesame\n",
     );
     let source = Clip { codecs: Codecs::H264Aac, seconds: 4, keyframe_seconds: 1, kilobits_per_second: 400 };
-    let copy = directory("push").join("it's a file.ts");
+    let directory = Directory::new("push");
+    let copy = directory.file("it's a file.ts");
     std::fs::copy(source.file(), &copy).unwrap();
     let file = copy.to_str().unwrap();
     let tcp = format!("tcp://{}", node.address("backstream"));
@@ -41,7 +42,7 @@ fn a_test_picture_and_a_file_reach_viewers() {
         let pushing = Push::start(push(&arguments));
         receiver.wait_for_bytes(300_000);
         pushing.kill();
-        let captured = directory("push").join(format!("{stream}.ts"));
+        let captured = directory.file(&format!("{stream}.ts"));
         let bytes = receiver.close().bytes;
         std::fs::write(&captured, &bytes[..bytes.len() / 188 * 188]).unwrap();
         assert_eq!(media::codecs(&captured), codecs.names(), "{arguments:?}");

@@ -12,7 +12,7 @@ use util::node::Node;
 use util::receive::{Keep, Options, Protocol, Receiver};
 use util::tap::Tap;
 use util::ts::{self, PACKET};
-use util::{SOON, directory, wait_until};
+use util::{Directory, SOON, wait_until};
 
 const SECONDS: u32 = 60;
 
@@ -78,7 +78,8 @@ fn a_slow_receiver_skips_cleanly_and_harms_nobody() {
     let capture = slow.close();
     assert!(capture.length < whole.length * 8 / 10, "{} of {}", capture.length, whole.length);
     assert!(capture.length > whole.length / 2, "{} of {}", capture.length, whole.length);
-    let file = directory("slow").join("slow.ts");
+    let directory = Directory::new("slow");
+    let file = directory.file("slow.ts");
     std::fs::write(&file, &capture.bytes).unwrap();
     assert_eq!(media::continuity_errors(&file), [""; 0]);
     let skips = skips(&capture.bytes, &published);

@@ -2,15 +2,15 @@
 // nginx in front of it, ffmpeg pushing to it. Every wait is for a condition, with a deadline.
 
 import { spawn } from "node:child_process";
-import { mkdtemp, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
-const TSSTREAM = join(resolve(ROOT, process.env.CARGO_TARGET_DIR ?? "target"), "debug/tsstream");
+const TARGET = resolve(ROOT, process.env.CARGO_TARGET_DIR ?? "target");
+const TSSTREAM = join(TARGET, "debug/tsstream");
 
 /** How long to wait for what should come at once: long enough for a busy machine. */
 export const SOON_MS = 30_000;
@@ -29,7 +29,8 @@ export async function until(what, condition, limitMs = SOON_MS) {
 class Process {
   said = "";
 
-  constructor(command, words) {
+  constructor(command, words, directory) {
+    this.directory = directory;
     // Daemons are not on everybody's PATH.
     const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
     this.process = spawn(command, words, { stdio: ["ignore", "ignore", "pipe"], env });
@@ -43,21 +44,23 @@ class Process {
   }
 
   async stop(signal = "SIGTERM") {
-    if (!this.isRunning) return;
-    this.process.kill(signal);
-    const hard = setTimeout(() => this.process.kill("SIGKILL"), 10_000);
-    await this.exited;
-    clearTimeout(hard);
+    if (this.isRunning) {
+      this.process.kill(signal);
+      const hard = setTimeout(() => this.process.kill("SIGKILL"), 10_000);
+      await this.exited;
+      clearTimeout(hard);
+    }
+    if (this.directory) await rm(this.directory, { recursive: true, force: true });
   }
 }
 
 /** A tsstream. `words` come before `-c FILE`. */
 export class Node extends Process {
   static async start(config, words = []) {
-    const directory = await mkdtemp(join(tmpdir(), "tsstream-"));
+    const directory = await newDirectory("node-");
     const file = join(directory, "app.conf");
     await writeFile(file, config);
-    const node = new Node(TSSTREAM, [...words, "-c", file]);
+    const node = new Node(TSSTREAM, [...words, "-c", file], directory);
     await until("tsstream to be ready", () => {
       if (!node.isRunning) throw new Error(`tsstream ended:\n${node.said}`);
       return / ready$/m.test(node.said);
@@ -83,7 +86,7 @@ export class Push extends Process {
 /** nginx that has `upstream` under `/tv/`, set up as anybody would for WebSockets. */
 export class Nginx extends Process {
   static async start(upstream) {
-    const directory = await mkdtemp(join(tmpdir(), "tsstream-nginx-"));
+    const directory = await newDirectory("nginx-");
     const port = await freePort();
     const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
     await writeFile(join(directory, "nginx.conf"), `
@@ -110,7 +113,7 @@ export class Nginx extends Process {
           }
         }
       }`);
-    const nginx = new Nginx("nginx", ["-e", "stderr", "-p", directory, "-c", join(directory, "nginx.conf")]);
+    const nginx = new Nginx("nginx", ["-e", "stderr", "-p", directory, "-c", join(directory, "nginx.conf")], directory);
     nginx.url = `http://127.0.0.1:${port}/tv/`;
     await until("nginx to answer", async () => {
       if (!nginx.isRunning) throw new Error(`nginx ended:\n${nginx.said}`);
@@ -118,6 +121,11 @@ export class Nginx extends Process {
     });
     return nginx;
   }
+}
+
+async function newDirectory(prefix) {
+  await mkdir(join(TARGET, "tmp"), { recursive: true });
+  return mkdtemp(join(TARGET, "tmp", prefix));
 }
 
 function freePort() {
