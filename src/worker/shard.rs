@@ -333,7 +333,7 @@ mod tests {
             let mut waiting = BTreeSet::new();
             bench.shard.join(LIVE, 0);
             bench.shard.backlog(LIVE, Vec::new());
-            let mut visit = |shard: &mut Shard, waiting: &mut BTreeSet<usize>, most| {
+            let visit = |shard: &mut Shard, waiting: &mut BTreeSet<usize>, most| {
                 shard.visit(most, |key, _| {
                     waiting.remove(&key);
                 })
