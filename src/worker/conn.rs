@@ -538,3 +538,6 @@ fn patience(service: &Service, settings: &Settings) -> Patience {
         Service::Hop(_) => HOP_PATIENCE,
     }
 }
+
+#[cfg(test)]
+mod tests;
