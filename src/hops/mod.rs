@@ -151,6 +151,8 @@ impl Hops {
     pub fn run(mut self) {
         let mut events = Events::with_capacity(256);
         while self.turn(&mut events).is_continue() {}
+        let (feeds, mut desk) = self.feeds();
+        feeds.iter_mut().flat_map(|feed| &mut feed.hops).for_each(|hop| hop.end(&mut desk));
     }
 
     fn add(&mut self, target: Target, hop: &NextHop) {

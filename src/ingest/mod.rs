@@ -192,13 +192,14 @@ impl Loop {
             }
         }
         self.read_mail(now)?;
+        // What fell due before more came does not wait for that.
+        self.streams.seal_due(now);
+        self.serve_ready(now);
+        // What has come is heard before anyone is found to have been silent: it may be us who slept.
         if now >= self.next_tick {
             self.next_tick = now + TICK;
             self.tick(now);
         }
-        // What fell due before more came does not wait for that.
-        self.streams.seal_due(now);
-        self.serve_ready(now);
         if let Some(deadline) = self.streams.seal_due(now) {
             self.timer.wake_by(deadline, now);
         }
