@@ -174,8 +174,10 @@ impl Loop {
         loop {
             let patience = self.patience(now);
             match self.poll.poll(&mut events, patience) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-                _ => now = clock(),
+                // Stopped and continued, without having been told what has come meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+                Ok(()) => now = clock(),
             }
             if self.turn(&events, now).is_break() {
                 return Ok(());
