@@ -213,7 +213,9 @@ impl Hops {
     }
 
     fn empty_mailbox(&mut self) -> ControlFlow<()> {
-        while let Some(message) = self.mailbox.take() {
+        // What is posted from now on wakes us again, so a bound on the messages of one round loses none.
+        for _ in 0..MAIL_MAX {
+            let Some(message) = self.mailbox.take() else { break };
             match message {
                 ToWorker::Chunk(stream, chunk) => {
                     let (feeds, mut desk) = self.feeds();
