@@ -162,11 +162,11 @@ fn a_hop_that_there_is_no_way_to_at_first_is_served_when_there_is_one() {
     for protocol in ["TCP", "UDP"] {
         let port = free_port();
         let hop = Node::start_in(&host.name, &edge_config(protocol, port));
-        namespace::run(&format!("ip route add unreachable {}/32", host.address));
+        host.bar();
         let tree = Tree::grow(protocol, SocketAddr::from((host.address, port)), "");
         tree.root.wait_for("not reached: No route to host");
         sleep(Duration::from_secs(7));
-        namespace::run(&format!("ip route del unreachable {}/32", host.address));
+        host.unbar();
         let viewer = viewer(&hop, host.view);
         assert_back(&format!("{protocol} without a way"), &viewer);
         viewer.wait_for_bytes(PLENTY);

@@ -247,7 +247,7 @@ fn the_node_itself_is_no_next_hop_under_whatever_name() {
     let port = free_port();
     let node = Node::start(&format!(
         "[backstream]\nProtocol = TCP\nBind = 127.0.0.1\nPort = {port}\n\
-         [dispatch]\nProtocol = TCP\nHosts = no-such-name.invalid,127.1\nPorts = {port},{port}\n"
+         [dispatch]\nProtocol = TCP\nHosts = no..name,127.1\nPorts = {port},{port}\n"
     ));
     node.wait_for("not reached: failed to lookup");
     node.wait_for("not reached: that is this node itself");

@@ -1,7 +1,7 @@
 //! Network namespaces: each a host of its own, one cable away.
 
 use std::net::Ipv4Addr;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// A host with two cables to this one: one to be cut, one to look at it by. Removed with the value.
@@ -59,6 +59,18 @@ impl Namespace {
         self.run("ip link set cable up");
     }
 
+    /// Takes away the way to it, over the cable that may be cut.
+    #[track_caller]
+    pub fn bar(&self) {
+        run(&format!("ip route add unreachable {}/32", self.address));
+    }
+
+    /// Gives it back.
+    #[track_caller]
+    pub fn unbar(&self) {
+        run(&format!("ip route del unreachable {}/32", self.address));
+    }
+
     /// Runs a command in it and returns what it printed.
     #[track_caller]
     pub fn run(&self, command: &str) -> String {
@@ -68,6 +80,10 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
+        // If a test failed in between.
+        let barred = format!("{}/32", self.address);
+        let _ =
+            Command::new("ip").args(["route", "del", "unreachable", &barred]).stderr(Stdio::null()).status();
         // The cables go with it.
         let _ = Command::new("ip").args(["netns", "del", &self.name]).status();
     }
