@@ -1,6 +1,7 @@
 //! A worker thread: owns a shard of the receivers, waits for their sockets and for its mailbox, and writes the shared
 //! chunks to them. It never waits for anything else and never holds up ingest.
 
+mod census;
 pub mod conn;
 pub mod leave;
 pub mod outbox;
@@ -17,6 +18,7 @@ use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
+use census::Census;
 use conn::{Conn, Desk, Next, Over};
 use leave::Leave;
 use shard::Shard;
@@ -25,6 +27,7 @@ use streaming::Tally;
 use crate::config::{Buffer, ReceiverPort};
 use crate::logging::{LogBudget, Spent};
 use crate::mailbox::{Mailbox, Newcomer, Sender, ToIngest, ToWorker, WorkerId, mailbox};
+use crate::metrics::OutputMetrics;
 
 /// Messages that a worker's mailbox holds: at 1,000 chunks a second, four seconds of a worker that does not look.
 const MAILBOX_MESSAGES_MAX: usize = 4096;
@@ -54,6 +57,8 @@ pub struct Settings {
     pub streams: Vec<(String, Buffer)>,
     /// The listening ports for receivers.
     pub ports: Vec<ReceiverPort>,
+    /// Where workers publish their counts.
+    pub metrics: Arc<OutputMetrics>,
 }
 
 /// A worker before it has a thread.
@@ -73,6 +78,7 @@ pub struct Worker {
     tick_at: Instant,
     log: LogBudget,
     total: Total,
+    census: Census,
     id: WorkerId,
     phase: Phase,
 }
@@ -106,6 +112,7 @@ impl Worker {
         let poll = Poll::new()?;
         let (sender, mailbox) = mailbox(MAILBOX_MESSAGES_MAX, poll.registry(), WAKER)?;
         let shard = Shard::new(settings.streams.iter().map(|(_, buffer)| *buffer), ingest, id);
+        let census = Census::new(Arc::clone(&settings.metrics), id, settings.streams.len());
         let worker = Worker {
             poll,
             mailbox,
@@ -119,6 +126,7 @@ impl Worker {
             tick_at: now + TICK,
             log: LogBudget::new(LOG_LINES.0, LOG_LINES.1, now),
             total: Total::default(),
+            census,
             id,
             phase: Phase::Serving,
         };
@@ -270,6 +278,7 @@ impl Worker {
         for key in 0..self.conns.capacity() {
             self.with(key, Conn::tick);
         }
+        self.census.take(self.conns.iter().map(|(_, conn)| conn), &self.shard, self.now);
     }
 
     fn drain(&mut self) {
@@ -295,7 +304,11 @@ impl Worker {
             {
                 moved.slot = joined.slot;
             }
-            self.report(&conn, conn.leave.unwrap_or(leave));
+            let leave = conn.leave.unwrap_or(leave);
+            if let Some(joined) = conn.joined {
+                self.census.left(joined.stream, conn.tally(), leave);
+            }
+            self.report(&conn, leave);
         }
     }
 
