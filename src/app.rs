@@ -10,10 +10,15 @@ use std::thread::{self, JoinHandle};
 
 use mio::net::TcpListener;
 
-use crate::config::{Config, Format, InputProtocol, ReceiverPort, ReceiverProtocol, RunMode, Stream};
+use crate::config::{
+    Config, Format, HopProtocol, InputProtocol, ReceiverPort, ReceiverProtocol, RunMode, Stream,
+};
 use crate::front::{Front, Limits};
+use crate::identity::NodeId;
 use crate::ingest::Ingest;
 use crate::mailbox::{Sender, ToIngest, WorkerId};
+use crate::metrics::OutputMetrics;
+use crate::monitor::{self, Monitor};
 use crate::net::{self, BindError};
 use crate::worker::{Settings, Worker};
 
@@ -24,6 +29,8 @@ pub struct App {
     ingest: Ingest,
     to_ingest: Sender<ToIngest>,
     listeners: Vec<TcpListener>,
+    /// RunMode `monitor`, in which there is nothing else.
+    monitor: Option<Monitor>,
 }
 
 /// Why a node can't start.
@@ -59,9 +66,6 @@ impl App {
     /// # Errors
     /// When one can't be opened, or the configuration asks for what this version does not do.
     pub fn open(config: Config) -> Result<App, StartError> {
-        if config.run_mode == RunMode::Monitor {
-            return Err(StartError::NotBuilt("[app] RunMode = monitor is not in this version yet".into()));
-        }
         if let Some(hop) = config.next_hops.first() {
             let words = format!(
                 "[dispatch] sends to {}:{}, and feeding next hops is not in this version yet: use Protocol = CUSTOM",
@@ -72,7 +76,8 @@ impl App {
         let (ingest, to_ingest) = Ingest::bind(&config.streams, config.authority.clone())?;
         let listen = |port: &ReceiverPort| net::listen_for_receivers(&port.section, port.bind);
         let listeners = config.ports.iter().map(listen).collect::<Result<_, _>>()?;
-        Ok(App { config, ingest, to_ingest, listeners })
+        let monitor = config.monitor_bind.map(|address| Monitor::bind(&config, address)).transpose()?;
+        Ok(App { config, ingest, to_ingest, listeners, monitor })
     }
 
     /// Where publishers of each stream are awaited: the configured addresses, with the real port for port 0.
@@ -110,6 +115,13 @@ impl App {
             };
             lines.push_str(&line);
         }
+        if let Some(monitor) = &self.monitor {
+            let address = monitor.address();
+            let host = SocketAddr::new(reachable(address.ip()), address.port());
+            let line =
+                format!("  report  to         http://{host}/monitor\n  watch   the tree   http://{host}/\n");
+            lines.push_str(&line);
+        }
         lines
     }
 
@@ -119,8 +131,30 @@ impl App {
     /// When the system gives no thread or no descriptor.
     pub fn run(self) -> Result<(), StartError> {
         self.log_addresses();
-        let App { config, ingest, mut to_ingest, listeners } = self;
-        let (workers, senders) = workers(&config, &to_ingest)?;
+        let streams = self.inputs().into_iter().map(|(stream, address)| (stream.name.clone(), Some(address)));
+        let streams = streams.collect();
+        let ports = self.outputs().into_iter().map(|(_, address)| address).collect();
+        let App { config, ingest, mut to_ingest, listeners, monitor } = self;
+        if let Some(monitor) = monitor {
+            return monitor.run().map_err(|error| StartError::System("the monitor can't be set up", error));
+        }
+        let workers_count = match config.workers {
+            0 => thread::available_parallelism().map_or(1, usize::from),
+            count => count,
+        };
+        let metrics =
+            Arc::new(OutputMetrics::new(workers_count, config.streams.len(), config.next_hops.len()));
+        let source = monitor::Source {
+            identity: NodeId::random(),
+            name: config.node.clone(),
+            genesis: config.run_mode == RunMode::Normal,
+            streams,
+            ports,
+            hops: hops(&config),
+            input: ingest.metrics(),
+            output: Arc::clone(&metrics),
+        };
+        let (workers, senders) = workers(&config, &metrics, &to_ingest)?;
         let limits = Limits {
             clients_max: config.clients_max,
             clients_per_ip_max: config.clients_per_ip_max,
@@ -134,6 +168,12 @@ impl App {
             .enumerate()
             .map(|(index, worker)| spawn(format!("worker {index}"), move || worker.run()))
             .collect::<Result<Vec<_>, _>>()?;
+        if let Some(url) = &config.monitor
+            && let Some(destination) = monitor::Destination::new(url, config.monitor_secret.clone())
+        {
+            monitor::start(source, destination)
+                .map_err(|error| StartError::System("the reporter can't be started", error))?;
+        }
         log::info!("ready");
         front.run();
         for worker in workers {
@@ -159,22 +199,37 @@ impl App {
             };
             log::info!("listening: [{}] {protocol} {address}", port.section);
         }
+        if let Some(monitor) = &self.monitor {
+            log::info!("listening: [monitor] http {}", monitor.address());
+        }
     }
 }
 
 fn workers(
     config: &Config,
+    metrics: &Arc<OutputMetrics>,
     to_ingest: &Sender<ToIngest>,
 ) -> Result<(Vec<Worker>, Vec<Sender<crate::mailbox::ToWorker>>), StartError> {
     let streams = config.streams.iter().map(|stream| (stream.name.clone(), stream.buffer)).collect();
-    let settings = Arc::new(Settings { streams, ports: config.ports.clone() });
-    let count = match config.workers {
-        0 => thread::available_parallelism().map_or(1, usize::from),
-        count => count,
-    };
+    let settings = Settings { streams, ports: config.ports.clone(), metrics: Arc::clone(metrics) };
+    let settings = Arc::new(settings);
     let make = |index| Worker::new(WorkerId(index), Arc::clone(&settings), to_ingest.clone(), now());
-    let made: io::Result<Vec<_>> = (0..count).map(make).collect();
+    let made: io::Result<Vec<_>> = (0..metrics.workers.len()).map(make).collect();
     Ok(made.map_err(|error| StartError::System("a worker can't be set up", error))?.into_iter().unzip())
+}
+
+/// Next hops in the words of a report.
+fn hops(config: &Config) -> Vec<monitor::Hop> {
+    let hop = |hop: &crate::config::NextHop| monitor::Hop {
+        stream: config.streams[hop.stream.0].name.clone(),
+        protocol: match hop.protocol {
+            HopProtocol::Tcp => "TCP",
+            HopProtocol::Udp => "UDP",
+        },
+        host: hop.host.clone(),
+        port: hop.port,
+    };
+    config.next_hops.iter().map(hop).collect()
 }
 
 #[allow(clippy::disallowed_methods, reason = "where the clocks of the threads begin")]

@@ -22,6 +22,8 @@ pub mod mailbox;
 pub mod worker;
 pub mod front;
 pub mod metrics;
+pub mod identity;
+pub mod monitor;
 pub mod logging;
 pub mod limits;
 pub mod demo;
