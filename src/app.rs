@@ -5,22 +5,31 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::panic::{self, AssertUnwindSafe};
+use std::process;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use mio::net::TcpListener;
 
 use crate::config::{
-    Config, Format, HopProtocol, InputProtocol, ReceiverPort, ReceiverProtocol, RunMode, Stream,
+    Config, Format, HopProtocol, InputProtocol, NextHop, ReceiverPort, ReceiverProtocol, RunMode, Stream,
 };
 use crate::front::{Front, Limits};
 use crate::identity::NodeId;
 use crate::ingest::Ingest;
-use crate::mailbox::{Sender, ToIngest, WorkerId};
+use crate::mailbox::{Sender, ToIngest, ToWorker, WorkerId};
 use crate::metrics::OutputMetrics;
 use crate::monitor::{self, Monitor};
 use crate::net::{self, BindError};
 use crate::worker::{Settings, Worker};
+
+/// As Rust's own for a panic of the main thread.
+const EXIT_CODE_OF_PANIC: i32 = 101;
+
+/// While threads end, how often it is looked whether they have.
+const STOP_LOOK: Duration = Duration::from_millis(1);
 
 /// A node with all its sockets open and no thread running.
 #[derive(Debug)]
@@ -131,29 +140,12 @@ impl App {
     /// When the system gives no thread or no descriptor.
     pub fn run(self) -> Result<(), StartError> {
         self.log_addresses();
-        let streams = self.inputs().into_iter().map(|(stream, address)| (stream.name.clone(), Some(address)));
-        let streams = streams.collect();
-        let ports = self.outputs().into_iter().map(|(_, address)| address).collect();
-        let App { config, ingest, mut to_ingest, listeners, monitor } = self;
+        let metrics = Arc::new(output_metrics(&self.config));
+        let source = self.report_source(&metrics);
+        let App { config, ingest, to_ingest, listeners, monitor } = self;
         if let Some(monitor) = monitor {
             return monitor.run().map_err(|error| StartError::System("the monitor can't be set up", error));
         }
-        let workers_count = match config.workers {
-            0 => thread::available_parallelism().map_or(1, usize::from),
-            count => count,
-        };
-        let metrics =
-            Arc::new(OutputMetrics::new(workers_count, config.streams.len(), config.next_hops.len()));
-        let source = monitor::Source {
-            identity: NodeId::random(),
-            name: config.node.clone(),
-            genesis: config.run_mode == RunMode::Normal,
-            streams,
-            ports,
-            hops: hops(&config),
-            input: ingest.metrics(),
-            output: Arc::clone(&metrics),
-        };
         let (workers, senders) = workers(&config, &metrics, &to_ingest)?;
         let limits = Limits {
             clients_max: config.clients_max,
@@ -162,6 +154,7 @@ impl App {
         };
         let front = Front::new(listeners, senders.clone(), limits, now())
             .map_err(|error| StartError::System("the front thread can't be set up", error))?;
+        let stop_senders = senders.clone();
         let ingest = spawn("ingest".into(), move || ingest.run(senders))?;
         let workers = workers
             .into_iter()
@@ -176,14 +169,35 @@ impl App {
         }
         log::info!("ready");
         front.run();
-        for worker in workers {
-            join(worker);
+        for (worker, sender) in workers.into_iter().zip(stop_senders) {
+            stop(worker, sender, || ToWorker::Stop);
         }
-        if to_ingest.post(ToIngest::Stop).is_ok() {
-            to_ingest.flush();
-            join(ingest);
-        }
+        stop(ingest, to_ingest, || ToIngest::Stop);
         Ok(())
+    }
+
+    /// What the node's reports are made of.
+    fn report_source(&self, output: &Arc<OutputMetrics>) -> monitor::Source {
+        let config = &self.config;
+        let hop = |hop: &NextHop| monitor::Hop {
+            stream: config.streams[hop.stream.0].name.clone(),
+            protocol: match hop.protocol {
+                HopProtocol::Tcp => "TCP",
+                HopProtocol::Udp => "UDP",
+            },
+            host: hop.host.clone(),
+            port: hop.port,
+        };
+        monitor::Source {
+            identity: NodeId::random(),
+            name: config.node.clone(),
+            genesis: config.run_mode == RunMode::Normal,
+            streams: self.inputs().into_iter().map(|(stream, at)| (stream.name.clone(), at)).collect(),
+            ports: self.outputs().into_iter().map(|(_, address)| address).collect(),
+            hops: config.next_hops.iter().map(hop).collect(),
+            input: self.ingest.metrics(),
+            output: Arc::clone(output),
+        }
     }
 
     /// One line for each open address, for people and for programs that start a node with port 0.
@@ -209,7 +223,7 @@ fn workers(
     config: &Config,
     metrics: &Arc<OutputMetrics>,
     to_ingest: &Sender<ToIngest>,
-) -> Result<(Vec<Worker>, Vec<Sender<crate::mailbox::ToWorker>>), StartError> {
+) -> Result<(Vec<Worker>, Vec<Sender<ToWorker>>), StartError> {
     let streams = config.streams.iter().map(|stream| (stream.name.clone(), stream.buffer)).collect();
     let settings = Settings { streams, ports: config.ports.clone(), metrics: Arc::clone(metrics) };
     let settings = Arc::new(settings);
@@ -218,18 +232,13 @@ fn workers(
     Ok(made.map_err(|error| StartError::System("a worker can't be set up", error))?.into_iter().unzip())
 }
 
-/// Next hops in the words of a report.
-fn hops(config: &Config) -> Vec<monitor::Hop> {
-    let hop = |hop: &crate::config::NextHop| monitor::Hop {
-        stream: config.streams[hop.stream.0].name.clone(),
-        protocol: match hop.protocol {
-            HopProtocol::Tcp => "TCP",
-            HopProtocol::Udp => "UDP",
-        },
-        host: hop.host.clone(),
-        port: hop.port,
+/// Counters for as many workers, streams and next hops as there are to be.
+fn output_metrics(config: &Config) -> OutputMetrics {
+    let workers = match config.workers {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        count => count,
     };
-    config.next_hops.iter().map(hop).collect()
+    OutputMetrics::new(workers, config.streams.len(), config.next_hops.len())
 }
 
 #[allow(clippy::disallowed_methods, reason = "where the clocks of the threads begin")]
@@ -237,17 +246,26 @@ fn now() -> std::time::Instant {
     std::time::Instant::now()
 }
 
+/// A node that has lost one of its threads serves nobody and looks alive: it had better end, and be started again.
 fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    let run = move || {
+        if panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
+            process::exit(EXIT_CODE_OF_PANIC);
+        }
+    };
     thread::Builder::new()
         .name(name)
         .spawn(run)
         .map_err(|error| StartError::System("a thread can't be started", error))
 }
 
-fn join(thread: JoinHandle<()>) {
-    let name = thread.thread().name().unwrap_or_default().to_owned();
-    if thread.join().is_err() {
-        log::error!("the thread \"{name}\" ended by a panic: this is a bug");
+/// Tells a thread to end and waits until it has. Its mailbox may be full, and then has room soon.
+fn stop<T>(thread: JoinHandle<()>, mut mailbox: Sender<T>, message: impl Fn() -> T) {
+    while !thread.is_finished() {
+        // Refused by a full mailbox, or by one whose owner is ending; said more than once, it does no harm.
+        let _ = mailbox.post(message());
+        mailbox.flush();
+        thread::sleep(STOP_LOOK);
     }
 }
 

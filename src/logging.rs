@@ -15,7 +15,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 /// Records that wait for the log thread at most.
 const QUEUE_RECORDS_MAX: usize = 4096;
 
-/// How long [`Log::flush`] waits for a standard error that nobody reads.
+/// How long [`Log::flush`] waits for room in the queue, and then for a standard error that nobody reads.
 const FLUSH_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// The running log.
@@ -49,7 +49,13 @@ impl Log {
         Ok(Log { queue })
     }
 
-    /// Waits until everything logged so far is written, for at most a second.
+    /// Writes `text` between the records, as it is.
+    pub fn print(&self, text: String) {
+        // Nothing but a standard error that is full already keeps it out.
+        let _ = self.queue.try_send(Item::Record(text.into_bytes()));
+    }
+
+    /// Waits until everything logged so far is written, for two seconds at most.
     pub fn flush(&self) {
         let (done, wait) = bounded(1);
         if self.queue.send_timeout(Item::Flush(done), FLUSH_TIME_MAX).is_ok() {

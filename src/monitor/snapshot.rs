@@ -27,7 +27,7 @@ pub struct Source {
     /// RunMode `normal`.
     pub genesis: bool,
     /// Name of each stream, and where the node listens for it.
-    pub streams: Vec<(String, Option<SocketAddr>)>,
+    pub streams: Vec<(String, SocketAddr)>,
     /// Its ports for receivers.
     pub ports: Vec<SocketAddr>,
     /// Its next hops, in the order of the configuration.
@@ -127,7 +127,7 @@ impl Reports {
         });
         let receivers =
             streams.iter().map(|it| it.receivers.websocket + it.receivers.http + it.receivers.tcp);
-        let bound = self.source.streams.iter().find_map(|(_, listening)| *listening);
+        let bound = self.source.streams.first().map(|(_, listening)| *listening);
         Report {
             nodeinfo: info(
                 &self.name,
@@ -159,7 +159,7 @@ impl Reports {
     fn stream(&self, index: usize) -> StreamReport {
         let (name, listening) = &self.source.streams[index];
         let mut report =
-            StreamReport { name: name.clone(), listening: *listening, ..StreamReport::default() };
+            StreamReport { name: name.clone(), listening: Some(*listening), ..StreamReport::default() };
         if let Some(input) = self.source.input.streams.get(index) {
             let state = input.state.value();
             report.live = state.live;
@@ -309,7 +309,7 @@ mod tests {
             identity: NodeId::random(),
             name: Some("tower".to_owned()),
             genesis: true,
-            streams: (0..streams).map(|n| (format!("s{n}"), Some(([0, 0, 0, 0], 50001).into()))).collect(),
+            streams: (0..streams).map(|n| (format!("s{n}"), ([0, 0, 0, 0], 50001).into())).collect(),
             ports: vec![([0, 0, 0, 0], 8088).into()],
             hops: (0..hops)
                 .map(|n| Hop { stream: "s0".to_owned(), protocol: "TCP", host: format!("h{n}"), port: 55001 })

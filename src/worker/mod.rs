@@ -10,6 +10,7 @@ pub mod routes;
 pub mod shard;
 pub mod streaming;
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,17 +26,17 @@ use shard::Shard;
 use streaming::Tally;
 
 use crate::config::{Buffer, ReceiverPort};
-use crate::logging::{LogBudget, Spent};
+use crate::logging::LogBudget;
 use crate::mailbox::{Mailbox, Newcomer, Sender, ToIngest, ToWorker, WorkerId, mailbox};
 use crate::metrics::OutputMetrics;
 
 /// Messages that a worker's mailbox holds: at 1,000 chunks a second, four seconds of a worker that does not look.
 const MAILBOX_MESSAGES_MAX: usize = 4096;
 
-/// Readiness events taken from the system at once.
-const EVENTS_PER_TURN_MAX: usize = 1024;
+/// Readiness events taken from the system at once: each may send a newcomer the whole backlog.
+const EVENTS_PER_TURN_MAX: usize = 256;
 
-/// Receivers visited before the worker looks at its mailbox and at its sockets again, so that one stream with 20,000
+/// Receivers visited, and as many called back, before the worker looks at its mailbox and at its sockets again, so that one stream with 20,000
 /// receivers does not hold up another, nor a newcomer.
 const VISITS_PER_TURN_MAX: usize = 256;
 
@@ -69,8 +70,8 @@ pub struct Worker {
     settings: Arc<Settings>,
     shard: Shard,
     conns: Slab<Conn>,
-    /// Connections that want another turn without an event.
-    resume: Vec<usize>,
+    /// Connections that want another turn without an event, each once.
+    resume: VecDeque<usize>,
     /// Connections that have ended in this turn. Freed at its end, so that no event of it meets a reused key.
     ended: Vec<(usize, Leave)>,
     scratch: Box<[u8]>,
@@ -119,7 +120,7 @@ impl Worker {
             settings,
             shard,
             conns: Slab::new(),
-            resume: Vec::new(),
+            resume: VecDeque::new(),
             ended: Vec::new(),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             now,
@@ -142,6 +143,7 @@ impl Worker {
                 break;
             }
         }
+        self.abandon();
         let Total { receivers, chunks, sent } = self.total;
         log::info!(
             "worker {} ends: {receivers} receivers, {chunks} chunks in, {} writes and {} bytes out, {} skips",
@@ -242,7 +244,7 @@ impl Worker {
         };
         match act(conn, &mut desk) {
             Ok(Next::Wait) => {}
-            Ok(Next::Resume) => self.resume.push(key),
+            Ok(Next::Resume) => line_up(&mut self.resume, key, conn),
             Err(leave) => self.end(key, leave),
         }
         self.announce(key);
@@ -258,7 +260,7 @@ impl Worker {
                 let Some(conn) = conns.get_mut(key) else { return };
                 match conn.deliver(settings, ring, now) {
                     Ok(Next::Wait) => {}
-                    Ok(Next::Resume) => resume.push(key),
+                    Ok(Next::Resume) => line_up(resume, key, conn),
                     Err(leave) => ended.push((key, leave)),
                 }
             });
@@ -266,8 +268,11 @@ impl Worker {
     }
 
     fn resume_unfinished(&mut self) {
-        let unfinished = std::mem::take(&mut self.resume);
-        for key in unfinished {
+        for _ in 0..self.resume.len().min(VISITS_PER_TURN_MAX) {
+            let Some(key) = self.resume.pop_front() else { break };
+            if let Some(conn) = self.conns.get_mut(key) {
+                conn.lined_up = false;
+            }
             self.with(key, Conn::resume);
         }
     }
@@ -286,6 +291,12 @@ impl Worker {
         for key in 0..self.conns.capacity() {
             self.with(key, Conn::drain);
         }
+    }
+
+    /// Told to stop while some are still connected: they get no goodbye, but their line in the log.
+    fn abandon(&mut self) {
+        self.ended.extend(self.conns.iter().map(|(key, _)| (key, Leave::NodeEnds)));
+        self.bury();
     }
 
     fn end(&mut self, key: usize, leave: Leave) {
@@ -327,8 +338,11 @@ impl Worker {
         self.total.sent.bytes += tally.bytes;
         self.total.sent.writes += tally.writes;
         self.total.sent.skips += tally.skips;
+        if conn.joined.is_none() && leave == Leave::ClosedByReceiver {
+            return log::debug!("{} left without a stream", conn.peer);
+        }
         let seconds = self.now.duration_since(conn.opened).as_secs_f64();
-        let Some(spent): Option<Spent> = self.log.spend(self.now) else { return };
+        let Some(spent) = self.log.spend(self.now) else { return };
         match conn.joined {
             Some(joined) => {
                 let (name, _) = &self.settings.streams[joined.stream.0];
@@ -341,11 +355,14 @@ impl Worker {
                     tally.skips
                 );
             }
-            None if leave == Leave::ClosedByReceiver => {
-                log::debug!("{} left without a stream{spent}", conn.peer)
-            }
             None => log::info!("{} got no stream: {leave}; {seconds:.1} s{spent}", conn.peer),
         }
+    }
+}
+
+fn line_up(resume: &mut VecDeque<usize>, key: usize, conn: &mut Conn) {
+    if !std::mem::replace(&mut conn.lined_up, true) {
+        resume.push_back(key);
     }
 }
 
