@@ -101,9 +101,15 @@ function facts(node, info, own) {
     ["listens at", `${info.bind}:${info.port}`],
     ["up for", age(own.uptime_ms)],
     ["load", `${own.load.toFixed(2)} of ${own.cores} ${own.cores === 1 ? "core" : "cores"}`],
-    ["its clock", new Date(own.time_ms).toISOString().replace("T", " ").replace("Z", " UTC")],
+    ["its clock", clock(own.time_ms)],
     ["identity", own.node],
   ]);
+}
+
+/** Milliseconds since 1970 as date and time, if there is such a date. */
+function clock(ms) {
+  const date = new Date(ms);
+  return Number.isNaN(date.getTime()) ? "beyond reason" : date.toISOString().replace("T", " ").replace("Z", " UTC");
 }
 
 function factList(pairs) {
