@@ -24,7 +24,7 @@ test("ten nodes, one killed, one added, one with markup for a name", async (t) =
   assert.equal(await page.locator("#cards .ghost").count(), 0);
   // Nine edges between them and one from outside, each with a rate.
   await until("all edges", async () => (await page.locator("#edges .flows, #edges .poor").count()) === 10);
-  assert.match(await page.textContent("#labels"), /4\.\d Mb\/s/);
+  assert.match(await page.textContent("#labels"), /[34]\.\d Mb\/s/);
 
   // The name is text, wherever it is shown.
   await page.click("[data-node='000000000000000a']");
