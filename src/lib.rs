@@ -25,6 +25,8 @@ pub mod places;
 pub mod balance;
 pub mod front;
 pub mod metrics;
+pub mod identity;
+pub mod monitor;
 pub mod logging;
 pub mod limits;
 pub mod demo;

@@ -82,7 +82,11 @@ impl Worker {
         let mut worker = Worker {
             conns: Vec::new(),
             peers: Vec::new(),
-            settings: Settings { streams: vec![("live".into(), buffer)], ports: vec![port] },
+            settings: Settings {
+                streams: vec![("live".into(), buffer)],
+                ports: vec![port],
+                metrics: std::sync::Arc::default(),
+            },
             shard: Shard::new([buffer].into_iter(), ingest, WorkerId(0)),
             next: Cell::new(0),
             now,

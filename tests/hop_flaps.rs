@@ -17,6 +17,7 @@ use tsstream::demo::Looper;
 use tsstream::hops::{self, Hops, Own, Waits};
 use tsstream::ingest::Ingest;
 use tsstream::mailbox::{ToIngest, ToWorker, WorkerId};
+use tsstream::metrics::OutputMetrics;
 use tsstream::worker::{self, Worker};
 
 /// What hardly differs between one flap and hundreds.
@@ -35,11 +36,16 @@ fn hundreds_of_flaps_leave_nothing_behind() {
 
     let (ingest, mut to_ingest) = Ingest::bind(&config.streams, config.authority.clone()).unwrap();
     let input = ingest.addresses()[0].1;
-    let settings =
-        worker::Settings { streams: vec![("live".into(), config.streams[0].buffer)], ports: vec![] };
+    let metrics = Arc::new(OutputMetrics::new(1, 1, config.next_hops.len()));
+    let settings = worker::Settings {
+        streams: vec![("live".into(), config.streams[0].buffer)],
+        ports: vec![],
+        metrics: Arc::clone(&metrics),
+    };
     let (worker, mut to_worker) =
         Worker::new(WorkerId(0), Arc::new(settings), to_ingest.clone(), Instant::now()).unwrap();
     let settings = hops::Settings {
+        metrics: Arc::clone(&metrics),
         hops: config.next_hops,
         streams: vec!["live".into()],
         own: Own::default(),
@@ -52,7 +58,6 @@ fn hundreds_of_flaps_leave_nothing_behind() {
     let balance = Balance::new(vec![to_worker.clone()]);
     let (hops, mut to_hops) =
         Hops::new(settings, WorkerId(1), balance.clone(), to_ingest.clone(), Instant::now()).unwrap();
-    let metrics = hops.metrics();
     let senders = vec![to_worker.clone(), to_hops.clone()];
     let threads = [
         thread::spawn(move || ingest.run(senders)),
@@ -78,7 +83,7 @@ fn hundreds_of_flaps_leave_nothing_behind() {
     };
     let settled = |flaps| {
         // The last connection's end is a worker's to notice; the next one waits in the listener's queue.
-        while metrics.0[0].lost.value() < flaps {
+        while metrics.hops[0].lost.value() < flaps {
             thread::yield_now();
         }
         (descriptors(), memory_kib())
@@ -93,8 +98,8 @@ fn hundreds_of_flaps_leave_nothing_behind() {
         "{memory_before} → {memory_after} KiB of memory"
     );
     assert!(balance.connections() <= 1);
-    assert!(metrics.0[0].connections.value() >= 500);
-    let other = &metrics.0[1];
+    assert!(metrics.hops[0].connections.value() >= 500);
+    let other = &metrics.hops[1];
     assert!(
         other.connections.value() == 0 && other.failed_tries.value() >= 100,
         "the other was tried as well"

@@ -34,7 +34,7 @@ use crate::logging::LogBudget;
 use crate::mailbox::{
     Mailbox, Sender, StreamId, StreamStatus, ToHops, ToIngest, ToWorker, WorkerId, mailbox,
 };
-use crate::metrics::{HopMetrics, HopsMetrics};
+use crate::metrics::OutputMetrics;
 
 const MAIL: Token = Token(usize::MAX);
 
@@ -61,6 +61,8 @@ pub struct Settings {
     pub own: Own,
     /// Waits before a hop is tried again.
     pub waits: Waits,
+    /// Where the hops are counted.
+    pub metrics: Arc<OutputMetrics>,
 }
 
 /// The hops thread before it runs.
@@ -75,7 +77,7 @@ pub struct Hops {
     resolver: Resolver,
     workers: Balance,
     own: Own,
-    metrics: Arc<HopsMetrics>,
+    metrics: Arc<OutputMetrics>,
     log: LogBudget,
     now: Instant,
     /// By index in the configuration, where a hop is.
@@ -112,7 +114,6 @@ impl Hops {
         let (sender, mailbox) = mailbox(MAIL_MAX, poll.registry(), MAIL)?;
         let (to_hops, news) = mailbox.beside(NEWS_PER_HOP_MAX * settings.hops.len());
         let resolver = Resolver::start(settings.hops.iter().map(|hop| hop.host.as_str()), to_hops.clone())?;
-        let metrics = Arc::new(HopsMetrics(settings.hops.iter().map(|_| HopMetrics::default()).collect()));
         let mut hops = Hops {
             poll,
             mailbox,
@@ -123,7 +124,7 @@ impl Hops {
             resolver,
             workers,
             own: settings.own,
-            metrics,
+            metrics: settings.metrics,
             log: LogBudget::new(LOG_LINES.0, LOG_LINES.1, now),
             now,
             places: Vec::new(),
@@ -139,12 +140,6 @@ impl Hops {
             hops.add(target, &hop);
         }
         Ok((hops, sender))
-    }
-
-    /// The counters, which go on after [`run`](Self::run) has taken this.
-    #[must_use]
-    pub fn metrics(&self) -> Arc<HopsMetrics> {
-        Arc::clone(&self.metrics)
     }
 
     /// Feeds the hops until told to stop.
