@@ -85,7 +85,8 @@ impl App {
     /// Where receivers are awaited, likewise.
     #[must_use]
     pub fn outputs(&self) -> Vec<(&ReceiverPort, SocketAddr)> {
-        let address = |listener: &TcpListener, port: &ReceiverPort| listener.local_addr().unwrap_or(port.bind);
+        let address =
+            |listener: &TcpListener, port: &ReceiverPort| listener.local_addr().unwrap_or(port.bind);
         let ports = self.config.ports.iter().zip(&self.listeners);
         ports.map(|(port, listener)| (port, address(listener, port))).collect()
     }
@@ -206,7 +207,9 @@ fn publishing(stream: &Stream, address: SocketAddr) -> String {
         (Format::Ts, InputProtocol::Http) => format!("{push} http://{host}/{secret}{}", stream.name),
         (Format::Bytes, InputProtocol::Tcp) => format!("bytes to tcp://{host}"),
         (Format::Bytes, InputProtocol::Udp) => format!("bytes to udp://{host}"),
-        (Format::Bytes, InputProtocol::Http) => format!("bytes by POST to http://{host}/{secret}{}", stream.name),
+        (Format::Bytes, InputProtocol::Http) => {
+            format!("bytes by POST to http://{host}/{secret}{}", stream.name)
+        }
     }
 }
 

@@ -34,7 +34,7 @@ pub struct Chunk {
 pub struct Sealed {
     /// What was published: whole TS packets for a TS stream, never empty.
     pub body: Framed,
-    /// When the first byte of it was read from the publisher.
+    /// When its beginning was read from the publisher: the first byte, or the whole first packet of a TS stream.
     pub received: Instant,
     /// Present where a receiver may begin: a keyframe, as a rule.
     pub entry: Option<Entry>,

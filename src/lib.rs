@@ -9,6 +9,9 @@
 //! There is no async runtime, no `unsafe`, no copy of the stream per receiver, no queue per receiver, and on the way
 //! from a chunk to a receiver no allocation, no lock and no log line.
 
+// What a peer sends must never panic a thread. (Tests may.)
+#![warn(clippy::unwrap_used, clippy::panic)]
+
 pub mod config;
 pub mod proto;
 pub mod net;

@@ -65,7 +65,8 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         Some((_, address)) if is_demo => Some(Publisher::start(*address)),
         _ => None,
     };
-    let picture = picture.transpose().map_err(|error| format!("the test picture can't be started: {error}"))?;
+    let picture =
+        picture.transpose().map_err(|error| format!("the test picture can't be started: {error}"))?;
     let outcome = app.run().map_err(|error| error.to_string());
     drop(picture);
     log.flush();

@@ -86,12 +86,12 @@ impl Ring {
     fn trim(&mut self) {
         let Some(newest) = self.chunks.back() else { return };
         let newest_received = newest.sealed.received;
-        let kept_from = self.newest_entry().unwrap_or(self.next);
         while self.chunks.len() > 1
             && let Some(oldest) = self.chunks.front()
         {
             let age = newest_received.saturating_duration_since(oldest.sealed.received);
-            let expired = age > self.buffer.time && oldest.sequence < kept_from;
+            let in_newest_group = self.newest_entry().is_some_and(|entry| oldest.sequence >= entry);
+            let expired = age > self.buffer.time && !in_newest_group;
             if !expired && self.bytes <= self.buffer.bytes {
                 return;
             }

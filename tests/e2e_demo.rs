@@ -6,13 +6,14 @@ use std::fs;
 use std::io::{BufWriter, Write};
 
 use tsstream::demo::Looper;
-use util::{directory, media};
+use util::{Directory, media};
 
 const FRAMES_PER_SECOND: usize = 25;
 
 #[test]
 fn three_turns_decode_without_a_warning() {
-    let file = directory("demo").join("turns.ts");
+    let directory = Directory::new("demo");
+    let file = directory.file("turns.ts");
     let mut out = BufWriter::new(fs::File::create(&file).unwrap());
     for burst in Looper::default().take(30 * FRAMES_PER_SECOND) {
         out.write_all(&burst.packets).unwrap();

@@ -1,6 +1,8 @@
 //! Where a stream is cut into chunks, and which of them a receiver may begin with.
 
 mod cutter;
+#[cfg(test)]
+mod tests;
 
 use std::time::{Duration, Instant};
 
@@ -55,11 +57,11 @@ impl Framer {
 
     /// A publisher has come: nothing of the one before continues. Its first chunk, even if it is the first of all, has
     /// `follows_discontinuity` set. What an [`end_session`](Self::end_session) not called would have sealed is dropped.
-    pub fn start_session(&mut self, _now: Instant) {
+    pub fn start_session(&mut self, now: Instant) {
         self.health.bytes_dropped += self.aligner.reset();
         self.health.start_session();
         self.cutter = Cutter::default();
-        self.watch = Watch::default();
+        self.watch = Watch::starting(now);
         self.last_byte = None;
     }
 
@@ -116,7 +118,6 @@ impl Framer {
         let Framer { aligner, watch, cutter, health, .. } = self;
         let damage = aligner.push(bytes, |run| {
             health.packets += (run.len() / TS_PACKET_BYTES) as u64;
-            watch.start(now);
             cutter.gather_packets(run, now, watch, health, sealed);
         });
         health.bytes_dropped += damage.bytes_dropped;

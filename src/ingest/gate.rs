@@ -1,6 +1,7 @@
 //! Who may publish, and the record of those who were turned away.
 
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,7 +26,7 @@ pub struct Gate {
 #[derive(Debug)]
 struct Window {
     began: Instant,
-    refusals: u64,
+    lines: u64,
 }
 
 /// Why somebody may not publish.
@@ -43,8 +44,6 @@ pub enum Refusal {
     Http(u16),
     /// Made room for a newer connection: too many had not completed their request.
     Crowded,
-    /// The system would not let us have the connection.
-    System,
 }
 
 impl Gate {
@@ -61,21 +60,30 @@ impl Gate {
     /// Records that `peer` was turned away from `place`: a stream or an address.
     pub fn refuse(&mut self, place: &dyn fmt::Display, peer: SocketAddr, refusal: Refusal, now: Instant) {
         self.metrics.refused.add(1);
-        self.tick(now);
-        let window = self.window.get_or_insert(Window { began: now, refusals: 0 });
-        window.refusals += 1;
-        if window.refusals <= LINES_PER_WINDOW_MAX {
-            warn!("publisher of {place} refused: {peer}: {refusal}");
-        }
+        self.say(format_args!("publisher of {place} refused: {peer}: {refusal}"), now);
+    }
+
+    /// Records that the system failed us at `place`.
+    pub fn trouble(&mut self, place: &dyn fmt::Display, error: &io::Error, now: Instant) {
+        self.say(format_args!("publisher of {place} has to wait: {error}"), now);
     }
 
     /// Ends the window if its time has come.
     pub fn tick(&mut self, now: Instant) {
         if let Some(window) = self.window.take_if(|window| now.duration_since(window.began) >= WINDOW) {
-            let unsaid = window.refusals.saturating_sub(LINES_PER_WINDOW_MAX);
+            let unsaid = window.lines.saturating_sub(LINES_PER_WINDOW_MAX);
             if unsaid > 0 {
-                warn!("publishers refused: {unsaid} more within {} s", WINDOW.as_secs());
+                warn!("publishers refused: {unsaid} more in {} s", WINDOW.as_secs());
             }
+        }
+    }
+
+    fn say(&mut self, line: fmt::Arguments, now: Instant) {
+        self.tick(now);
+        let window = self.window.get_or_insert(Window { began: now, lines: 0 });
+        window.lines += 1;
+        if window.lines <= LINES_PER_WINDOW_MAX {
+            warn!("{line}");
         }
     }
 
@@ -94,7 +102,6 @@ impl fmt::Display for Refusal {
             Refusal::NotTheSource => write!(f, "not the configured Source"),
             Refusal::Http(status) => write!(f, "answered {status}"),
             Refusal::Crowded => write!(f, "too many connections without a complete request"),
-            Refusal::System => write!(f, "no resources left in the system"),
         }
     }
 }

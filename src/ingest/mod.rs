@@ -1,1 +1,278 @@
+//! The ingest thread: takes the streams in from their publishers, cuts them into chunks and hands these to the workers.
+//!
+//! One `mio::Poll` for everything. A turn of the loop reads what has come, bounded for each socket so that a fast
+//! publisher does not hold up the others, seals what is due, and wakes each worker that got something, once.
+
+mod connections;
 pub mod framer;
+mod gate;
+mod http;
+mod port;
+mod report;
+mod route;
+mod rtp;
+mod stream;
+mod streams;
+mod subscribers;
+mod tcp;
+mod timer;
+mod udp;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::{Events, Poll, Token};
+
+use crate::config::{self, Authority};
+use crate::ingest::connections::Connections;
+use crate::ingest::gate::Gate;
+use crate::ingest::port::Port;
+use crate::ingest::streams::Streams;
+use crate::ingest::timer::Timer;
+use crate::mailbox::{Mailbox, Sender, StreamId, ToIngest, ToWorker, mailbox};
+use crate::metrics::{InputMetrics, StreamInputMetrics};
+use crate::net::BindError;
+
+const MAIL: Token = Token(0);
+const TIMER: Token = Token(1);
+/// The ports' tokens begin here, those of connections after the last port.
+const FIRST_PORT: usize = 2;
+
+/// What one read can bring; one for all sockets.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// Messages of workers and front that may wait. A worker keeps what finds no room and posts it again.
+const MAIL_MAX: usize = 4096;
+
+/// How often time is looked at for all that need not be exact: timeouts, and what has to be tried again.
+const TICK: Duration = Duration::from_millis(100);
+
+/// The input side with every socket open, not running yet.
+#[derive(Debug)]
+pub struct Ingest {
+    poll: Poll,
+    mailbox: Mailbox<ToIngest>,
+    timer: Timer,
+    ports: Vec<Port>,
+    connections: Connections,
+    settings: Vec<config::Stream>,
+    authority: Authority,
+    metrics: Arc<InputMetrics>,
+}
+
+/// What a socket may use while it is served.
+#[derive(Debug)]
+struct Turn<'a> {
+    now: Instant,
+    buffer: &'a mut [u8],
+    streams: &'a mut Streams,
+    gate: &'a mut Gate,
+}
+
+/// How far serving a socket has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// Until it would block: an event will announce more.
+    Drained,
+    /// Only as far as a turn allows: no event will announce the rest.
+    More,
+    /// It failed for now: no event will announce what is left.
+    Later,
+    /// It is to be closed.
+    Closed,
+}
+
+impl Ingest {
+    /// Opens every socket that the streams need.
+    ///
+    /// # Errors
+    /// The first that can't be opened.
+    pub fn bind(
+        streams: &[config::Stream],
+        authority: Authority,
+    ) -> Result<(Ingest, Sender<ToIngest>), BindError> {
+        let no_resources = |source| {
+            let section = streams.first().map_or("backstream", |stream| &stream.section).to_owned();
+            BindError { section, address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), source }
+        };
+        let poll = Poll::new().map_err(no_resources)?;
+        let (sender, mailbox) = mailbox(MAIL_MAX, poll.registry(), MAIL).map_err(no_resources)?;
+        let timer = Timer::new(poll.registry(), TIMER).map_err(no_resources)?;
+        let registry = poll.registry().try_clone().map_err(no_resources)?;
+        let ports = port::bind(streams, &registry, FIRST_PORT)?;
+        let connections = Connections::new(FIRST_PORT + ports.len(), registry);
+        let counters = streams.iter().map(|_| StreamInputMetrics::default()).collect();
+        let metrics = Arc::new(InputMetrics { streams: counters, ..InputMetrics::default() });
+        let settings = streams.to_vec();
+        Ok((Ingest { poll, mailbox, timer, ports, connections, settings, authority, metrics }, sender))
+    }
+
+    /// Where each stream is taken in; with the real port where the configuration says 0.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<(StreamId, SocketAddr)> {
+        let mut addresses: Vec<_> = self.ports.iter().flat_map(Port::addresses).collect();
+        addresses.sort();
+        addresses
+    }
+
+    /// The counters of the input side, which go on after [`run`](Self::run) has taken this.
+    #[must_use]
+    pub fn metrics(&self) -> Arc<InputMetrics> {
+        Arc::clone(&self.metrics)
+    }
+
+    /// Takes streams in and hands them to `workers`, until it is told to stop.
+    pub fn run(self, workers: Vec<Sender<ToWorker>>) {
+        if let Err(error) = Loop::new(self, workers).run() {
+            log::error!("the input has ended: {error}");
+        }
+    }
+}
+
+/// The thread at work.
+#[derive(Debug)]
+struct Loop {
+    poll: Poll,
+    mailbox: Mailbox<ToIngest>,
+    timer: Timer,
+    ports: Vec<Port>,
+    connections: Connections,
+    streams: Streams,
+    gate: Gate,
+    buffer: Box<[u8]>,
+    /// Sockets to be served in this turn.
+    ready: Vec<Token>,
+    /// Sockets to be served at the next tick.
+    later: Vec<Token>,
+    next_tick: Instant,
+}
+
+impl Loop {
+    fn new(ingest: Ingest, workers: Vec<Sender<ToWorker>>) -> Loop {
+        Loop {
+            streams: Streams::new(ingest.settings, workers, &ingest.metrics),
+            gate: Gate::new(ingest.authority, ingest.metrics),
+            poll: ingest.poll,
+            mailbox: ingest.mailbox,
+            timer: ingest.timer,
+            ports: ingest.ports,
+            connections: ingest.connections,
+            buffer: vec![0; BUFFER_BYTES].into(),
+            ready: Vec::new(),
+            later: Vec::new(),
+            next_tick: clock(),
+        }
+    }
+
+    fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(1024);
+        let mut now = clock();
+        self.streams.settle();
+        loop {
+            let patience = self.patience(now);
+            match self.poll.poll(&mut events, patience) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => now = clock(),
+            }
+            if self.turn(&events, now).is_break() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn turn(&mut self, events: &Events, now: Instant) -> ControlFlow<()> {
+        for event in events {
+            match event.token() {
+                MAIL => {}
+                TIMER => self.timer.fired(),
+                socket => self.ready.push(socket),
+            }
+        }
+        self.read_mail(now)?;
+        if now >= self.next_tick {
+            self.next_tick = now + TICK;
+            self.tick(now);
+        }
+        // What fell due before more came does not wait for that.
+        self.streams.seal_due(now);
+        self.serve_ready(now);
+        if let Some(deadline) = self.streams.seal_due(now) {
+            self.timer.wake_by(deadline, now);
+        }
+        self.streams.settle();
+        ControlFlow::Continue(())
+    }
+
+    /// How long to wait for events at most.
+    fn patience(&self, now: Instant) -> Option<Duration> {
+        if !self.ready.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let awaits_tick = !self.connections.is_empty()
+            || !self.later.is_empty()
+            || self.gate.is_waiting()
+            || self.streams.is_waiting();
+        awaits_tick.then(|| self.next_tick.saturating_duration_since(now))
+    }
+
+    fn read_mail(&mut self, now: Instant) -> ControlFlow<()> {
+        self.mailbox.look();
+        while let Some(message) = self.mailbox.take() {
+            match message {
+                ToIngest::Subscribe(worker, stream) => self.streams.subscribe(worker, stream),
+                ToIngest::Unsubscribe(worker, stream) => self.streams.unsubscribe(worker, stream),
+                ToIngest::Stop => {
+                    self.streams.stop(now);
+                    return ControlFlow::Break(());
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn tick(&mut self, now: Instant) {
+        self.ready.append(&mut self.later);
+        self.gate.tick(now);
+        self.streams.tick(now);
+        let Loop { connections, buffer, streams, gate, .. } = self;
+        connections.tick(&mut Turn { now, buffer, streams, gate });
+    }
+
+    fn serve_ready(&mut self, now: Instant) {
+        let Loop { ports, connections, buffer, streams, gate, ready, later, .. } = self;
+        let mut turn = Turn { now, buffer, streams, gate };
+        // A socket left over from the last turn may have had an event as well.
+        ready.sort_unstable();
+        ready.dedup();
+        ready.retain(|&token| {
+            let progress = match connections.owns(token) {
+                true => connections.serve(token, &mut turn),
+                false => serve_port(&mut ports[token.0 - FIRST_PORT], connections, &mut turn),
+            };
+            if progress == Progress::Later {
+                later.push(token);
+            }
+            progress == Progress::More
+        });
+    }
+}
+
+fn serve_port(port: &mut Port, connections: &mut Connections, turn: &mut Turn) -> Progress {
+    match port {
+        Port::Udp(input) => input.serve(turn),
+        Port::Tcp(listener, stream) => tcp::accept(listener, turn, |socket, peer, turn| {
+            connections.take_tcp(*stream, socket, peer, turn)
+        }),
+        Port::Http(listener, port) => {
+            tcp::accept(listener, turn, |socket, peer, turn| connections.take_http(port, socket, peer, turn))
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // The loop reads the clock, for all that it calls.
+fn clock() -> Instant {
+    Instant::now()
+}

@@ -1,31 +1,28 @@
 //! One stream on the input side: who publishes it, how it is cut, what is kept of it, and who gets it.
 
-use std::fmt;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use log::info;
+use mio::Token;
 
 use crate::chunk::{Chunk, Sealed};
 use crate::config::{self, InputProtocol, Takeover};
 use crate::ingest::framer::{Framer, FramerSettings};
+use crate::ingest::report::{Counts, Departure, Description};
 use crate::ingest::subscribers::Subscribers;
-use crate::mailbox::{Sender, StreamId, StreamStatus, ToWorker, WorkerId};
+use crate::mailbox::{Sender, StreamId, StreamStatus, ToWorker};
 use crate::metrics::{InputMetrics, StreamInputMetrics};
-use crate::proto::ts::{AudioCodec, Codecs, VideoCodec};
+use crate::proto::ts::Codecs;
 use crate::ring::Ring;
-
-/// Number by which the poll loop knows a socket.
-pub type SocketKey = usize;
 
 /// See the module.
 #[derive(Debug)]
 pub struct Stream {
     /// As configured.
     pub settings: config::Stream,
-    /// What the workers have subscribed to.
+    /// The workers that get it.
     pub subscribers: Subscribers,
     id: StreamId,
     framer: Framer,
@@ -39,7 +36,7 @@ pub struct Stream {
 #[derive(Debug)]
 pub struct Publisher {
     /// The socket that its bytes come from.
-    pub socket: SocketKey,
+    pub socket: Token,
     /// Its address.
     pub peer: SocketAddr,
     /// When the last byte came.
@@ -49,44 +46,15 @@ pub struct Publisher {
     before: Counts,
 }
 
-/// What the line about a publisher's leaving tells.
-#[derive(Clone, Copy, Debug, Default)]
-struct Counts {
-    bytes: u64,
-    continuity_errors: u64,
-    sync_losses: u64,
-    rtp_lost: u64,
-    kernel_drops: u64,
-}
-
 /// Whether somebody else may publish now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
     /// Nobody publishes.
     Free,
-    /// The publisher connected through this socket has to go.
-    Replaces(SocketKey),
+    /// The publisher that there is has to go.
+    Replaces,
     /// This one publishes, and stays.
     Refused(SocketAddr),
-}
-
-/// Why a publisher is gone.
-#[derive(Debug)]
-pub enum Departure {
-    /// It closed the connection.
-    Closed,
-    /// It ended its HTTP request in order.
-    Completed,
-    /// It was silent for `Timeout`.
-    Silent(Duration),
-    /// This one took its place.
-    Replaced(SocketAddr),
-    /// The connection failed.
-    Failed(io::Error),
-    /// The body of its HTTP request can't be read on.
-    Malformed,
-    /// The program ends.
-    Stopped,
 }
 
 impl Stream {
@@ -124,11 +92,11 @@ impl Stream {
             Takeover::SameAddress => current.peer.ip() == address,
             Takeover::Never => false,
         };
-        if replaces { Admission::Replaces(current.socket) } else { Admission::Refused(current.peer) }
+        if replaces { Admission::Replaces } else { Admission::Refused(current.peer) }
     }
 
     /// `peer` publishes from now on; whoever did before is [`leave`](Self::leave)d first.
-    pub fn begin(&mut self, socket: SocketKey, peer: SocketAddr, now: Instant) {
+    pub fn begin(&mut self, socket: Token, peer: SocketAddr, now: Instant) {
         let protocol = match self.settings.protocol {
             InputProtocol::Tcp => "TCP",
             InputProtocol::Udp => "UDP",
@@ -181,18 +149,16 @@ impl Stream {
         self.set_status(StreamStatus { live: false, ..*self.status });
         let counts = self.counts().since(publisher.before);
         let seconds = now.duration_since(publisher.since).as_secs_f64();
-        info!("publisher of {} left: {}: {departure}, {seconds:.1} s, {counts}", self.settings.name, publisher.peer);
+        info!(
+            "publisher of {} left: {}: {departure}, {seconds:.1} s, {counts}",
+            self.settings.name, publisher.peer
+        );
         Some(publisher)
     }
 
     /// Posts what workers are owed, as far as it finds room.
     pub fn settle(&mut self, senders: &mut [Sender<ToWorker>]) {
         self.subscribers.settle(&self.status, &self.ring, senders);
-    }
-
-    /// `worker` wants the backlog, then every chunk.
-    pub fn subscribe(&mut self, worker: WorkerId) {
-        self.subscribers.subscribe(worker);
     }
 
     fn hand_out(&mut self, sealed: &mut Vec<Sealed>, senders: &mut [Sender<ToWorker>]) {
@@ -227,69 +193,6 @@ impl Stream {
             sync_losses: health.sync_losses,
             rtp_lost: self.metrics().rtp_lost.value(),
             kernel_drops: self.metrics().kernel_drops.value(),
-        }
-    }
-}
-
-impl Counts {
-    fn since(self, before: Counts) -> Counts {
-        Counts {
-            bytes: self.bytes - before.bytes,
-            continuity_errors: self.continuity_errors - before.continuity_errors,
-            sync_losses: self.sync_losses - before.sync_losses,
-            rtp_lost: self.rtp_lost - before.rtp_lost,
-            kernel_drops: self.kernel_drops - before.kernel_drops,
-        }
-    }
-}
-
-impl fmt::Display for Counts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let megabytes = self.bytes as f64 / 1e6;
-        write!(f, "{megabytes:.1} MB, {} continuity errors", self.continuity_errors)?;
-        write!(f, ", {} sync losses", self.sync_losses)?;
-        if self.rtp_lost > 0 {
-            write!(f, ", {} RTP packets lost", self.rtp_lost)?;
-        }
-        if self.kernel_drops > 0 {
-            write!(f, ", {} datagrams dropped by the kernel", self.kernel_drops)?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Departure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Departure::Closed => write!(f, "closed by publisher"),
-            Departure::Completed => write!(f, "completed"),
-            Departure::Silent(timeout) => write!(f, "silent for {:.1} s", timeout.as_secs_f64()),
-            Departure::Replaced(by) => write!(f, "replaced by {by}"),
-            Departure::Failed(error) => write!(f, "{error}"),
-            Departure::Malformed => write!(f, "malformed body"),
-            Departure::Stopped => write!(f, "stopped here"),
-        }
-    }
-}
-
-struct Description(Codecs);
-
-impl fmt::Display for Description {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.video {
-            Some(VideoCodec::Mpeg1) => write!(f, "MPEG-1 video"),
-            Some(VideoCodec::Mpeg2) => write!(f, "MPEG-2 video"),
-            Some(VideoCodec::H264) => write!(f, "H.264 video"),
-            Some(VideoCodec::Hevc) => write!(f, "HEVC video"),
-            Some(VideoCodec::Other(stream_type)) => write!(f, "video of type {stream_type:#04x}"),
-            None => write!(f, "no video"),
-        }?;
-        match self.0.audio {
-            Some(AudioCodec::Mpeg) => write!(f, ", MPEG audio"),
-            Some(AudioCodec::Aac) => write!(f, ", AAC audio"),
-            Some(AudioCodec::Ac3) => write!(f, ", AC-3 audio"),
-            Some(AudioCodec::Other(stream_type)) => write!(f, ", audio of type {stream_type:#04x}"),
-            None => Ok(()),
         }
     }
 }

@@ -11,6 +11,8 @@ use crate::ring::Ring;
 pub struct Subscribers {
     stream: StreamId,
     workers: Vec<Link>,
+    /// Whether anything is owed to anyone.
+    owing: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -30,12 +32,14 @@ enum Subscription {
 impl Subscribers {
     /// None of `count` workers has subscribed; each is owed the status.
     pub fn new(stream: StreamId, count: usize) -> Subscribers {
-        Subscribers { stream, workers: vec![Link { subscription: Subscription::None, status_owed: true }; count] }
+        let link = Link { subscription: Subscription::None, status_owed: true };
+        Subscribers { stream, workers: vec![link; count], owing: true }
     }
 
     /// From now on `worker` is owed the backlog and then every chunk.
     pub fn subscribe(&mut self, worker: WorkerId) {
         self.workers[worker.0].subscription = Subscription::BacklogOwed;
+        self.owing = true;
     }
 
     /// `worker` wants no more.
@@ -48,6 +52,7 @@ impl Subscribers {
         for link in &mut self.workers {
             link.status_owed = true;
         }
+        self.owing = true;
     }
 
     /// Posts the next chunk to all who subscribed. Returns how many did not get it, because their mailboxes are full.
@@ -63,6 +68,9 @@ impl Subscribers {
 
     /// Posts what is owed, as far as it finds room.
     pub fn settle(&mut self, status: &Arc<StreamStatus>, ring: &Ring, senders: &mut [Sender<ToWorker>]) {
+        if !self.owing {
+            return;
+        }
         for (link, sender) in self.workers.iter_mut().zip(senders) {
             if link.status_owed {
                 link.status_owed = sender.post(ToWorker::Status(self.stream, Arc::clone(status))).is_err();
@@ -74,10 +82,17 @@ impl Subscribers {
                 }
             }
         }
+        self.owing = self.workers.iter().any(Link::is_owed);
     }
 
     /// Whether anything is owed to anyone.
-    pub fn is_owed(&self) -> bool {
-        self.workers.iter().any(|link| link.status_owed || link.subscription == Subscription::BacklogOwed)
+    pub fn owing(&self) -> bool {
+        self.owing
+    }
+}
+
+impl Link {
+    fn is_owed(&self) -> bool {
+        self.status_owed || self.subscription == Subscription::BacklogOwed
     }
 }

@@ -1,8 +1,8 @@
 //! A timer finer than a millisecond, which is the finest that `mio::Poll` can wait.
 
 use std::io;
-use std::os::fd::AsRawFd;
-use std::time::Instant;
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
@@ -24,7 +24,7 @@ impl Timer {
     pub fn new(registry: &Registry, token: Token) -> io::Result<Timer> {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
         let descriptor = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
-        registry.register(&mut SourceFd(&descriptor.as_raw_fd()), token, Interest::READABLE)?;
+        registry.register(&mut SourceFd(&descriptor.as_fd().as_raw_fd()), token, Interest::READABLE)?;
         Ok(Timer { descriptor, armed: None })
     }
 
@@ -35,7 +35,7 @@ impl Timer {
             return;
         }
         // Zero would disarm it.
-        let wait = deadline.saturating_duration_since(now).max(std::time::Duration::from_nanos(1));
+        let wait = deadline.saturating_duration_since(now).max(Duration::from_nanos(1));
         let once = Expiration::OneShot(TimeSpec::from(wait));
         match self.descriptor.set(once, TimerSetTimeFlags::empty()) {
             Ok(()) => self.armed = Some(deadline),

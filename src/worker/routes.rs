@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::json;
 
 use super::Settings;
-use super::pages::{self, Page};
+use super::pages;
 use super::shard::Shard;
 use crate::config::ReceiverPort;
 use crate::mailbox::{StreamId, StreamStatus};
@@ -71,7 +71,8 @@ pub fn route(request: &Request, settings: &Settings, port: &ReceiverPort, shard:
         return Route::Answer(Answer::closing(refusal));
     }
     if let Some(page) = pages::page(&request.path) {
-        return Route::Answer(page_answer(request, page));
+        let (head, body) = page.answer(request);
+        return Route::Answer(Answer { head, body, keep_alive: request.keep_alive() });
     }
     match path.rsplit_once('.') {
         Some((name, "ts")) => match stream_named(name) {
@@ -163,11 +164,4 @@ fn audio_token(codec: AudioCodec) -> &'static str {
         AudioCodec::Ac3 => "ac3",
         AudioCodec::Other(_) => "other",
     }
-}
-
-fn page_answer(request: &Request, page: &'static Page) -> Answer {
-    let headers = page.headers();
-    let content = Content::LengthOnly(page.body.len());
-    let body: &[u8] = if request.method == Method::Head { b"" } else { page.body };
-    Answer { head: response(Status::Ok, &headers, content), body, keep_alive: request.keep_alive() }
 }

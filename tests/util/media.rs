@@ -32,9 +32,11 @@ impl Codecs {
         }
     }
 
+    /// Keyframes come when they are due and at no other time.
     fn arguments(self) -> &'static [&'static str] {
+        const NEVER: &str = "1000000000";
         match self {
-            Codecs::Mpeg1Mp2 => &["-c:v", "mpeg1video", "-bf", "0", "-c:a", "mp2"],
+            Codecs::Mpeg1Mp2 => &["-c:v", "mpeg1video", "-bf", "0", "-sc_threshold", NEVER, "-c:a", "mp2"],
             Codecs::H264Mp2 => {
                 &["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-c:a", "mp2"]
             }
@@ -90,7 +92,7 @@ impl Clip {
         let mut command = ffmpeg("error");
         command.args(["-y", "-f", "lavfi", "-i", &picture, "-f", "lavfi", "-i", "sine=sample_rate=48000"]);
         command.args(["-t", &self.seconds.to_string(), "-pix_fmt", "yuv420p"]).args(self.codecs.arguments());
-        command.args(["-g", &frames, "-keyint_min", &frames, "-sc_threshold", "1000000000"]);
+        command.args(["-g", &frames, "-keyint_min", &frames]);
         command
             .args(["-b:v", &rate, "-maxrate", &rate, "-bufsize", &rate, "-b:a", "96k", "-f", "mpegts"])
             .arg(file);
@@ -204,7 +206,10 @@ pub fn codecs(file: &Path) -> Vec<String> {
 fn said_when_decoding(file: &Path, level: &str) -> String {
     let mut command = ffmpeg(level);
     command.arg("-i").arg(file).args(["-map", "0", "-f", "null", "-"]);
-    output(command)
+    let said = output(command);
+    // Without the addresses of ffmpeg's objects, which are others in each run: "[h264 @ 0x55dcacb1aa1c0] …".
+    let words = said.split(' ').filter(|word| *word != "@" && !word.starts_with("0x")).collect::<Vec<_>>();
+    words.join(" ")
 }
 
 fn ffmpeg(level: &str) -> Command {

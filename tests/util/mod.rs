@@ -34,12 +34,30 @@ pub fn wait_until_within(limit: Duration, what: &str, mut condition: impl FnMut(
     }
 }
 
-/// A new empty directory that stays after the test, to be looked at; `cargo clean` removes it.
-pub fn directory(name: &str) -> PathBuf {
-    static COUNT: AtomicUsize = AtomicUsize::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let name = format!("{name}-{}-{count}", std::process::id());
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::create_dir_all(&path).expect("a directory for the test");
-    path
+/// A new empty directory, removed with the value unless the test fails: then it is there to be looked at.
+pub struct Directory(PathBuf);
+
+impl Directory {
+    /// `name` is for whoever looks at it.
+    pub fn new(name: &str) -> Directory {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{name}-{}-{count}", std::process::id());
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::create_dir_all(&path).expect("a directory for the test");
+        Directory(path)
+    }
+
+    /// A file in it.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
 }

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -12,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{SOON, directory, wait_until_within};
+use super::{Directory, SOON, wait_until_within};
 
 /// The newest lines that are kept of what a node says.
 const LINES_MAX: usize = 20_000;
@@ -24,7 +23,7 @@ const END_MAX: Duration = Duration::from_secs(10);
 pub struct Node {
     process: Child,
     log: Arc<Log>,
-    config: PathBuf,
+    _directory: Directory,
 }
 
 #[derive(Default)]
@@ -45,29 +44,16 @@ impl Node {
     /// Runs a node on this configuration and waits until it is ready.
     #[track_caller]
     pub fn start(config: &str) -> Node {
-        let path = directory("node").join("app.conf");
-        std::fs::write(&path, config).expect("the configuration can be written");
-        Node::start_file(path)
-    }
-
-    /// Runs a node on this configuration file and waits until it is ready.
-    #[track_caller]
-    pub fn start_file(config: PathBuf) -> Node {
+        let directory = Directory::new("node");
+        let file = directory.file("app.conf");
+        std::fs::write(&file, config).expect("the configuration can be written");
         let mut command = Command::new(env!("CARGO_BIN_EXE_tsstream"));
-        command.arg("-c").arg(&config);
-        Node::run(command, config)
-    }
-
-    /// Runs `tsstream demo` and waits until it is ready.
-    #[track_caller]
-    pub fn start_demo() -> Node {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tsstream"));
-        command.arg("demo");
-        Node::run(command, PathBuf::new())
+        command.arg("-c").arg(&file);
+        Node::run(command, directory)
     }
 
     #[track_caller]
-    fn run(mut command: Command, config: PathBuf) -> Node {
+    fn run(mut command: Command, directory: Directory) -> Node {
         command.env_remove("RUST_LOG").env_remove("JOURNAL_STREAM");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = command.spawn().expect("tsstream starts");
@@ -77,14 +63,9 @@ impl Node {
             let log = Arc::clone(&log);
             move || log.gather(BufReader::new(stderr))
         });
-        let node = Node { process, log, config };
+        let node = Node { process, log, _directory: directory };
         node.wait_for("ready");
         node
-    }
-
-    /// The configuration file that it runs on.
-    pub fn config(&self) -> PathBuf {
-        self.config.clone()
     }
 
     /// Where the listener of a section listens, to be reached over loopback: `backstream.cam2`, `custom`.
@@ -152,6 +133,11 @@ impl Node {
         let kibibytes: u64 =
             line.split_whitespace().nth(1).and_then(|word| word.parse().ok()).expect("a number");
         kibibytes * 1024
+    }
+
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the node is running").count()
     }
 
     /// Asks it to end, waits until it has, and returns how.

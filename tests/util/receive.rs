@@ -59,8 +59,6 @@ pub struct Capture {
     pub bytes: Vec<u8>,
     /// How many bytes have arrived.
     pub length: u64,
-    /// Hash of all bytes.
-    pub hash: u64,
     /// Lengths of the WebSocket messages.
     pub messages: Vec<usize>,
     /// Why no more will arrive.
@@ -237,8 +235,14 @@ fn receive(source: &mut Source, options: Options, capture: &Mutex<Capture>) -> i
 }
 
 impl Capture {
+    /// Hash of all bytes that have arrived.
+    pub fn hash(&self) -> u64 {
+        self.hasher.finish()
+    }
+
     fn add(&mut self, received: &[u8], source: &Source, keep: Keep) -> u64 {
         self.length += received.len() as u64;
+        self.hasher.write(received);
         if let Source::Messages(_) = source {
             self.messages.push(received.len());
         }
@@ -247,10 +251,7 @@ impl Capture {
                 assert!(self.bytes.len() + received.len() <= CAPTURE_BYTES_MAX, "a capture is bounded");
                 self.bytes.extend_from_slice(received);
             }
-            Keep::Hash => {
-                self.hasher.write(received);
-                self.hash = self.hasher.finish();
-            }
+            Keep::Hash => {}
         }
         self.length
     }

@@ -56,7 +56,7 @@ const PREAMBLE_PACKETS: usize = 2;
 /// Checks that `captured` is PAT, PMT and then a run of `published` that begins with a keyframe (or with tables right
 /// before one); says so in words if it is not.
 pub fn joined(captured: &[u8], published: &[u8]) -> Result<Joined, String> {
-    if captured.len() < 8 * PACKET || captured.len() % PACKET != 0 {
+    if captured.len() < 8 * PACKET || !captured.len().is_multiple_of(PACKET) {
         return Err(format!("{} bytes captured", captured.len()));
     }
     let preamble_bytes = PREAMBLE_PACKETS * PACKET;

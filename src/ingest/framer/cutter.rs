@@ -11,7 +11,7 @@ use crate::proto::ts::watch::{Position, Video, Watch};
 #[derive(Debug, Default)]
 pub(super) struct Cutter {
     builder: FrameBuilder,
-    /// When its first byte came; `None` while it is empty.
+    /// When its first bytes came; `None` while it is empty.
     received: Option<Instant>,
     entry: Option<Entry>,
     /// Not known before its first packet of video.

@@ -139,3 +139,74 @@ impl PidState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::ts::testing::{Mux, packets};
+
+    fn verdicts(continuity: &mut Continuity, stream: &[u8]) -> Vec<Verdict> {
+        packets(stream).map(|packet| continuity.take(packet)).collect()
+    }
+
+    /// One packet of PID 0x55 for each counter, payload by number.
+    fn counted(list: &[(u8, u8)]) -> Vec<u8> {
+        let packet = |&(counter, number)| [vec![0x47, 0, 0x55, 0x10 | counter], vec![number; 184]].concat();
+        list.iter().flat_map(packet).collect()
+    }
+
+    #[test]
+    fn counts_every_pid_for_itself_and_null_packets_not_at_all() {
+        let mut mux = Mux::with_video_and_audio();
+        for _ in 0..20 {
+            mux.tables().keyframe(5).nulls(3).audio_frame().video_frame(30);
+        }
+        let verdicts = verdicts(&mut Continuity::default(), &mux.take());
+        assert!(verdicts.iter().all(|&verdict| verdict == Verdict::Follows));
+    }
+
+    #[test]
+    fn tells_repetition_from_loss() {
+        use Verdict::{Broken, Follows, Repeated};
+        for (list, expected) in [
+            (&[(14, 1), (15, 2), (0, 3)][..], vec![Follows, Follows, Follows]),
+            (&[(3, 1), (5, 2), (6, 3)], vec![Follows, Broken, Follows]),
+            (&[(3, 1), (3, 1), (4, 2)], vec![Follows, Repeated, Follows]),
+            (&[(3, 1), (3, 1), (3, 1), (4, 2)], vec![Follows, Repeated, Broken, Follows]),
+            (&[(3, 1), (3, 2)], vec![Follows, Broken]),
+        ] {
+            assert_eq!(verdicts(&mut Continuity::default(), &counted(list)), expected, "{list:?}");
+        }
+    }
+
+    #[test]
+    fn packets_without_payload_do_not_count_up() {
+        let mut stream = counted(&[(3, 1), (3, 2), (4, 3), (9, 4), (10, 5), (2, 6)]);
+        for (index, flags) in [(1, 0), (3, 0x80), (5, 0)] {
+            let packet = &mut stream[index * 188..];
+            packet[3] = 0x20 | packet[3] & 0x0f;
+            packet[4..6].copy_from_slice(&[183, flags]);
+        }
+        use Verdict::{Broken, Follows, Restarts};
+        let verdicts = verdicts(&mut Continuity::default(), &stream);
+        assert_eq!(verdicts, [Follows, Follows, Follows, Restarts, Follows, Broken]);
+    }
+
+    #[test]
+    fn forgets_what_is_no_longer_there() {
+        let mut mux = Mux::new();
+        let mut continuity = Continuity::default();
+        for pid in 0x20..0x20 + PIDS_MAX as u16 {
+            mux.raw(pid);
+        }
+        verdicts(&mut continuity, &mux.raw(0x500).take());
+        assert_eq!(continuity.counters().count(), PIDS_MAX);
+        for _ in 0..=ENTRIES_UNSEEN_MAX {
+            verdicts(&mut continuity, &mux.raw(0x21).take());
+            continuity.pass_entry();
+        }
+        assert_eq!(continuity.counters().map(|(pid, _)| pid).collect::<Vec<_>>(), [0x21]);
+        verdicts(&mut continuity, &mux.raw(0x500).raw(0x21).take());
+        assert_eq!(continuity.counters().count(), 2);
+    }
+}

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::packet::{PID_PAT, Packet};
-use super::tables::Tables;
+use super::tables::{Main, Tables};
 
 /// Between two entry points that are not keyframes.
 const SPACING: Duration = Duration::from_millis(500);
 
-/// So long keyframes are waited for, from the first packet on; after that, entry points are made up.
+/// So long keyframes are waited for, from the publisher's coming on; after that, entry points are made up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What makes a packet an entry point.
@@ -26,11 +26,12 @@ pub(crate) enum Kind {
 /// Tells the entry points of one publisher.
 #[derive(Debug, Default)]
 pub(crate) struct Entries {
-    /// When the first packet came.
+    /// When the publisher came.
     started: Option<Instant>,
+    /// When the last one came.
     last: Option<Instant>,
-    /// There has been one that was more than elapsed time.
-    proper: bool,
+    /// PID and time of the last one that was more than elapsed time.
+    proper: Option<(u16, Instant)>,
 }
 
 /// Whether a packet would be the first of its chunk.
@@ -41,9 +42,9 @@ pub(crate) enum Position {
 }
 
 impl Entries {
-    /// Packets have come.
-    pub fn start(&mut self, now: Instant) {
-        self.started.get_or_insert(now);
+    /// Of a publisher that has come just now.
+    pub fn starting(now: Instant) -> Entries {
+        Entries { started: Some(now), ..Entries::default() }
     }
 
     /// Whether `packet`, which `tables` have not taken yet, is an entry point.
@@ -65,13 +66,15 @@ impl Entries {
         } else {
             position == Position::ChunkStart
         };
-        (may_begin && self.is_overdue(now)).then_some(Kind::Elapsed)
+        (may_begin && self.is_overdue(main, now)).then_some(Kind::Elapsed)
     }
 
-    /// An entry point of this `kind` has been passed.
-    pub fn pass(&mut self, kind: Kind, now: Instant) {
+    /// `packet` was an entry point of this `kind`.
+    pub fn pass(&mut self, kind: Kind, packet: Packet, now: Instant) {
         self.last = Some(now);
-        self.proper |= kind != Kind::Elapsed;
+        if kind != Kind::Elapsed {
+            self.proper = Some((packet.pid(), now));
+        }
     }
 
     /// There has been one.
@@ -83,7 +86,13 @@ impl Entries {
         self.last.is_none_or(|last| now.saturating_duration_since(last) >= SPACING)
     }
 
-    fn is_overdue(&self, now: Instant) -> bool {
-        !self.proper && self.started.is_some_and(|started| now.saturating_duration_since(started) >= PATIENCE)
+    /// Whether what should bring entry points has not brought any for too long. Once it has, it is relied on.
+    fn is_overdue(&self, main: &Main, now: Instant) -> bool {
+        let waiting_since = match self.proper {
+            Some((pid, _)) if Some(pid) == main.video_pid.or(main.audio_pid) => None,
+            Some((_, at)) => Some(at),
+            None => self.started,
+        };
+        waiting_since.is_some_and(|since| now.saturating_duration_since(since) >= PATIENCE)
     }
 }

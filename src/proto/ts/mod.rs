@@ -1,4 +1,8 @@
-//! MPEG transport streams (ISO/IEC 13818-1): packets, tables, synchronisation.
+//! MPEG transport streams (ISO/IEC 13818-1).
+//!
+//! `sync` finds the [`packet`]s in a byte stream. `watch` looks at each: it checks `continuity`, keeps the `tables`
+//! (whose sections are the business of `psi` and `program`), tells whether it is an `entry` point and if so, makes the
+//! `preamble` for those who begin there, and writes down the [`health`] of it all.
 
 mod continuity;
 mod entry;

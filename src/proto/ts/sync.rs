@@ -165,7 +165,7 @@ mod tests {
     fn is_in_sync_with_the_fifth_sync_byte() {
         let input = packets(0..5);
         let (out, ..) = align(&[&input[..4 * TS_PACKET_BYTES]]);
-        assert_eq!(out, []);
+        assert!(out.is_empty());
         let (out, _, mut aligner) = align(&[&input[..=4 * TS_PACKET_BYTES]]);
         assert_eq!(out, packets(0..4));
         assert_eq!(aligner.reset(), 1);
@@ -215,7 +215,7 @@ mod tests {
 
         #[test]
         fn in_sync_again_within_five_good_packets(
-            damaged in prop::collection::vec(prop_oneof![3 => Just(0x47_u8), 7 => any::<u8>()], 0..2000),
+            damaged in prop::collection::vec(prop_oneof![3 => Just(0x47_u8), 7 => any::<u8>()], 0..800),
             portion in 1..3000_usize,
         ) {
             let input = [packets(0..6), damaged.clone(), packets(10..30)].concat();

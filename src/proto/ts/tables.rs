@@ -217,3 +217,129 @@ fn pat_entries(section: &[u8]) -> impl Iterator<Item = (u16, u16)> {
         (u16::from_be_bytes([number_high, number_low]), program::pid(pid_high, pid_low))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::ts::continuity::Continuity;
+    use crate::proto::ts::testing::{Mux, packets, pat_section, pmt_section};
+    use crate::proto::ts::{AudioCodec, VideoCodec};
+
+    /// What `tables` make of `stream`, as if nothing had come before it.
+    fn take(tables: &mut Tables, stream: &[u8]) -> Health {
+        let (mut continuity, mut health) = (Continuity::default(), Health::default());
+        for packet in packets(stream) {
+            let verdict = continuity.take(packet);
+            tables.take(packet, verdict, &mut health);
+        }
+        health
+    }
+
+    #[test]
+    fn the_first_program_with_video_counts() {
+        let mut mux = Mux::new();
+        mux.add_program(1, 0x30, 0x31, &[(0x03, 0x31, &[])]);
+        mux.add_program(2, 0x40, 0x41, &[(0x02, 0x41, &[]), (0x81, 0x42, &[])]);
+        mux.add_program(3, 0x50, 0x51, &[(0x1b, 0x51, &[]), (0x0f, 0x52, &[])]);
+        let mut tables = Tables::default();
+        take(&mut tables, &mux.tables().take());
+        let main = tables.main();
+        assert_eq!((main.video_pid, main.audio_pid, main.pcr_pid), (Some(0x41), Some(0x42), Some(0x41)));
+        assert_eq!(main.codecs, Codecs { video: Some(VideoCodec::Mpeg2), audio: Some(AudioCodec::Ac3) });
+        assert!(!main.without_video);
+        assert_eq!(tables.sections_by_pid().map(|(pid, _)| pid).collect::<Vec<_>>(), [0, 0x30, 0x40, 0x50]);
+    }
+
+    #[test]
+    fn without_video_is_known_when_every_map_has_come() {
+        let mut mux = Mux::with_audio();
+        mux.add_program(2, 0x40, 0x41, &[(0x0f, 0x41, &[])]);
+        let mut tables = Tables::default();
+        let stream = mux.tables().take();
+        take(&mut tables, &stream[..2 * 188]);
+        assert!(!tables.main().without_video);
+        take(&mut tables, &stream[2 * 188..]);
+        assert!(tables.main().without_video);
+        assert_eq!(tables.main().audio_pid, Some(Mux::AUDIO));
+    }
+
+    #[test]
+    fn a_new_version_replaces_the_old() {
+        let mut mux = Mux::with_video_and_audio();
+        let mut tables = Tables::default();
+        take(&mut tables, &mux.tables().take());
+        let new_map = pmt_section(1, 0x200, &[(0x24, 0x200, &[])]);
+        take(&mut tables, &mux.sections(Mux::MAP, &[new_map]).take());
+        assert_eq!(tables.main().codecs, Codecs { video: Some(VideoCodec::Hevc), audio: None });
+
+        mux.drop_programs();
+        mux.add_program(7, 0x70, 0x71, &[(0x01, 0x71, &[])]);
+        take(&mut tables, &mux.pat().take());
+        assert_eq!(*tables.main(), Main::default());
+        take(&mut tables, &mux.tables().take());
+        assert_eq!(tables.main().video_pid, Some(0x71));
+        assert_eq!(tables.sections_by_pid().map(|(pid, _)| pid).collect::<Vec<_>>(), [0, 0x70]);
+    }
+
+    #[test]
+    fn damage_changes_nothing_and_is_counted() {
+        let mut mux = Mux::with_video_and_audio();
+        let mut tables = Tables::default();
+        take(&mut tables, &mux.tables().take());
+        let before = *tables.main();
+        let mut stream = mux.tables().take();
+        stream[20] ^= 1;
+        stream[188 + 20] ^= 1;
+        assert_eq!(take(&mut tables, &stream).crc_errors, 2);
+        let health = take(&mut tables, &mux.sections(PID_PAT, &[pmt_section(1, 0x300, &[])]).take());
+        assert_eq!((health.crc_errors, health.pat_errors), (0, 1));
+        assert_eq!(*tables.main(), before);
+    }
+
+    #[test]
+    fn a_section_survives_repetition_and_ends_with_loss() {
+        let mut mux = Mux::new();
+        mux.add_program(1, 0x30, 0x31, &[(0x1b, 0x31, &[7; 255]), (0x0f, 0x32, &[7; 255])]);
+        let stream = mux.tables().take();
+        let packets: Vec<_> = stream.chunks(188).collect();
+        assert_eq!(packets.len(), 4);
+
+        let mut tables = Tables::default();
+        let health = take(&mut tables, &[packets[0], packets[1], packets[3], packets[2]].concat());
+        assert_eq!((tables.main().video_pid, health.crc_errors), (None, 0));
+        let health =
+            take(&mut tables, &[packets[1], packets[1], packets[2], packets[2], packets[3]].concat());
+        assert_eq!((tables.main().video_pid, health.crc_errors), (Some(0x31), 0));
+    }
+
+    #[test]
+    fn a_pat_may_have_several_sections() {
+        let mut mux = Mux::new();
+        let numbered = |number: u8, programs: &[(u16, u16)]| {
+            let mut section = pat_section(programs, 0);
+            section.truncate(section.len() - 4);
+            section[6..8].copy_from_slice(&[number, 1]);
+            crate::proto::ts::testing::with_crc(&mut section);
+            section
+        };
+        let sections = [numbered(0, &[(0, 0x10), (1, 0x30)]), numbered(1, &[(2, 0x40)])];
+        let mut tables = Tables::default();
+        take(&mut tables, &mux.sections(PID_PAT, &sections).take());
+        take(&mut tables, &mux.sections(0x40, &[pmt_section(2, 0x41, &[(0x1b, 0x41, &[])])]).take());
+        assert_eq!(tables.main().video_pid, Some(0x41));
+        let (pid, kept) = tables.sections_by_pid().next().unwrap();
+        assert_eq!((pid, kept.concat()), (PID_PAT, sections.concat()));
+    }
+
+    #[test]
+    fn of_very_many_programs_the_first_are_read() {
+        let mut mux = Mux::new();
+        for number in 1..=200 {
+            mux.add_program(number, 0x100 + number, 0x200 + number, &[(0x1b, 0x200 + number, &[])]);
+        }
+        let mut tables = Tables::default();
+        take(&mut tables, &mux.tables().take());
+        assert_eq!(tables.sections_by_pid().count(), 1 + PROGRAMS_MAX);
+        assert_eq!(tables.elementary_pids().count(), 2 * PROGRAMS_MAX);
+    }
+}

@@ -1,6 +1,7 @@
 //! A small multiplexer for tests. It counts as it should, so that what a test breaks is what it breaks.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use crate::chunk::TS_PACKET_BYTES;
 
@@ -153,6 +154,12 @@ impl Mux {
 pub(crate) fn clock(base: u64) -> Pcr {
     let [.., a, b, c, d, e, f] = (base << 15 | 0x7e00).to_be_bytes();
     Pcr([a, b, c, d, e, f])
+}
+
+/// Where the clock of a test begins.
+#[expect(clippy::disallowed_methods, reason = "any instant will do")]
+pub(crate) fn some_instant() -> Instant {
+    Instant::now()
 }
 
 /// The packets that `bytes` consist of.

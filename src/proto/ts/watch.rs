@@ -35,9 +35,9 @@ pub(crate) enum Video {
 }
 
 impl Watch {
-    /// Packets are about to come.
-    pub fn start(&mut self, now: Instant) {
-        self.entries.start(now);
+    /// Of a publisher that has come just now.
+    pub fn starting(now: Instant) -> Watch {
+        Watch { entries: Entries::starting(now), ..Watch::default() }
     }
 
     /// What a receiver must be sent before `packet`, if it may begin there. To be called before [`take`](Self::take).
@@ -58,7 +58,7 @@ impl Watch {
             health.keyframe_interval.record(now.saturating_duration_since(last));
         }
         let entry = preamble::before(packet, &self.tables, &self.continuity);
-        self.entries.pass(kind, now);
+        self.entries.pass(kind, packet, now);
         self.continuity.pass_entry();
         Some(entry)
     }

@@ -1,0 +1,146 @@
+// Chromium plays what tsstream forwards: the demo; both players, directly and through nginx; and again after the
+// publisher or the server has been away.
+
+import assert from "node:assert/strict";
+import { accessSync } from "node:fs";
+import { after, before, test } from "node:test";
+
+import { chromium } from "playwright-core";
+
+import { Nginx, Node, Push, SOON_MS, until } from "./processes.mjs";
+
+const CONFIG = (customPort, tcpPort, camPort) => `
+  [dispatch]
+  Protocol = CUSTOM
+  [custom]
+  Bind = 127.0.0.1
+  Port = ${customPort}
+  [backstream]
+  Protocol = TCP
+  Bind = 127.0.0.1
+  Port = ${tcpPort}
+  [backstream.cam]
+  Protocol = TCP
+  Bind = 127.0.0.1
+  Port = ${camPort}
+`.replace(/^ +/gm, "");
+
+let browser;
+before(async () => {
+  browser = await chromium.launch({ executablePath: findChromium(), args: ["--no-sandbox"] });
+});
+after(() => browser?.close());
+
+test("the demo plays", async (t) => {
+  const node = await Node.start("[custom]\nBind = 127.0.0.1\nPort = 0\n", ["demo"]);
+  t.after(() => node.stop());
+  const [, url] = node.said.match(/(http:\/\/\S+\/) /);
+  const page = await open(t, url);
+  await moves(page);
+  assert.equal(await playerOf(page), "jsmpeg");
+});
+
+test("both players, directly and through nginx, whatever restarts", async (t) => {
+  let node = await Node.start(CONFIG(0, 0, 0));
+  t.after(() => node.stop());
+  const ports = ["custom", "backstream", "backstream.cam"].map((section) => node.address(section).split(":")[1]);
+  const [viewers, live, cam] = ports.map((port) => `127.0.0.1:${port}`);
+  const nginx = await Nginx.start(viewers);
+  t.after(() => nginx.stop());
+  let pushes = [];
+  const push = () => {
+    pushes = [new Push("test", `tcp://${live}`, "--mpeg1"), new Push("test", `tcp://${cam}`, "--h264")];
+  };
+  const stopPushing = () => Promise.all(pushes.map((push) => push.stop("SIGKILL")));
+  t.after(stopPushing);
+  push();
+
+  const pages = {};
+  const all = (judge) => Promise.all(Object.entries(pages).map(([name, page]) => named(name, judge(page))));
+  for (const [way, base] of [["directly", `http://${viewers}/`], ["through nginx", nginx.url]]) {
+    pages[`jsmpeg ${way}`] = await open(t, base);
+    pages[`mpegts ${way}`] = await open(t, `${base}?stream=cam`);
+  }
+
+  await t.test("play", async () => {
+    await all(moves);
+    for (const [name, page] of Object.entries(pages)) assert.equal(await playerOf(page), name.split(" ")[0]);
+  });
+
+  await t.test("HTTP-TS comes through nginx at once", async () => {
+    const answer = await fetch(`${nginx.url}live.ts`, { signal: AbortSignal.timeout(SOON_MS) });
+    assert.equal(answer.headers.get("content-type"), "video/mp2t");
+    const reader = answer.body.getReader();
+    const { value } = await reader.read();
+    assert.equal(value[0], 0x47);
+    await reader.cancel();
+  });
+
+  await t.test("go on when the publisher comes back", async () => {
+    await stopPushing();
+    await all((page) => stateIs(page, "waiting"));
+    push();
+    await all(moves);
+  });
+
+  await t.test("go on when the server comes back", async () => {
+    await node.stop();
+    await all((page) => stateIs(page, "offline"));
+    await stopPushing();
+    node = await Node.start(CONFIG(...ports));
+    push();
+    await all(moves);
+  });
+});
+
+async function open(t, url) {
+  const page = await browser.newPage();
+  t.after(() => page.close());
+  page.on("pageerror", (error) => t.diagnostic(`${url}: ${error}`));
+  await page.goto(url);
+  return page;
+}
+
+/** The player has decoded more frames, and the picture on the screen is another one. */
+async function moves(page) {
+  await stateIs(page, "playing");
+  const before = { frames: await framesOf(page), picture: await picture(page) };
+  await until("25 more frames", async () => (await framesOf(page)) >= before.frames + 25);
+  await until("another picture", async () => !(await picture(page)).equals(before.picture));
+}
+
+async function stateIs(page, wanted) {
+  let state;
+  await until(`the page to be ${wanted}`, async () => {
+    state = await page.evaluate(() => window.tsstream?.state);
+    return state === wanted;
+  }).catch((error) => {
+    throw new Error(`${error.message}; it is ${state}`);
+  });
+}
+
+const framesOf = (page) => page.evaluate(() => window.tsstream.frames());
+const playerOf = (page) => page.evaluate(() => window.tsstream.player);
+const picture = (page) => page.locator("#stage").screenshot();
+
+async function named(name, promise) {
+  try {
+    return await promise;
+  } catch (error) {
+    throw new Error(`${name}: ${error.message}`, { cause: error });
+  }
+}
+
+function findChromium() {
+  const places = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/snap/bin/chromium"];
+  const found = places.find((place) => {
+    try {
+      accessSync(place);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+  if (!found) throw new Error("Chromium is not installed; tools/test installs what the tests need");
+  return found;
+}

@@ -1,0 +1,139 @@
+// The processes that the browser tests start, each in a directory of its own and on ports that were free: tsstream,
+// nginx in front of it, ffmpeg pushing to it. Every wait is for a condition, with a deadline.
+
+import { spawn } from "node:child_process";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { dirname, join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+
+const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
+const TARGET = resolve(ROOT, process.env.CARGO_TARGET_DIR ?? "target");
+const TSSTREAM = join(TARGET, "debug/tsstream");
+
+/** How long to wait for what should come at once: long enough for a busy machine. */
+export const SOON_MS = 30_000;
+
+/** Asks `condition` until it gives something true, and returns that. */
+export async function until(what, condition, limitMs = SOON_MS) {
+  const deadline = Date.now() + limitMs;
+  for (;;) {
+    const value = await condition();
+    if (value) return value;
+    if (Date.now() > deadline) throw new Error(`waited ${limitMs} ms in vain for: ${what}`);
+    await sleep(50);
+  }
+}
+
+class Process {
+  said = "";
+
+  constructor(command, words, directory) {
+    this.directory = directory;
+    // Daemons are not on everybody's PATH.
+    const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
+    this.process = spawn(command, words, { stdio: ["ignore", "ignore", "pipe"], env });
+    this.process.on("error", (error) => (this.said += `${command}: ${error.message}\n`));
+    this.process.stderr.on("data", (text) => (this.said = (this.said + text).slice(-1_000_000)));
+    this.exited = new Promise((done) => this.process.once("close", done));
+  }
+
+  get isRunning() {
+    return this.process.pid !== undefined && this.process.exitCode === null && this.process.signalCode === null;
+  }
+
+  async stop(signal = "SIGTERM") {
+    if (this.isRunning) {
+      this.process.kill(signal);
+      const hard = setTimeout(() => this.process.kill("SIGKILL"), 10_000);
+      await this.exited;
+      clearTimeout(hard);
+    }
+    if (this.directory) await rm(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** A tsstream. `words` come before `-c FILE`. */
+export class Node extends Process {
+  static async start(config, words = []) {
+    const directory = await newDirectory("node-");
+    const file = join(directory, "app.conf");
+    await writeFile(file, config);
+    const node = new Node(TSSTREAM, [...words, "-c", file], directory);
+    await until("tsstream to be ready", () => {
+      if (!node.isRunning) throw new Error(`tsstream ended:\n${node.said}`);
+      return / ready$/m.test(node.said);
+    });
+    return node;
+  }
+
+  /** `127.0.0.1:PORT` of a section: `custom`, `backstream.cam`. */
+  address(section) {
+    const line = this.said.split("\n").find((line) => line.includes(`listening: [${section}] `));
+    const [, port] = line.match(/listening: \[.*?\] \w+ \S*:(\d+)/);
+    return `127.0.0.1:${port}`;
+  }
+}
+
+/** ffmpeg, by the script that people are given. */
+export class Push extends Process {
+  constructor(...words) {
+    super(join(ROOT, "tools/push/push"), words);
+  }
+}
+
+/** nginx that has `upstream` under `/tv/`, set up as anybody would for WebSockets. */
+export class Nginx extends Process {
+  static async start(upstream) {
+    const directory = await newDirectory("nginx-");
+    const port = await freePort();
+    const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+    await writeFile(join(directory, "nginx.conf"), `
+      daemon off;
+      ${process.getuid() === 0 ? "user root;" : ""}
+      worker_processes 1;
+      pid ${directory}/pid;
+      error_log stderr warn;
+      events {}
+      http {
+        access_log off;
+        ${temporary.map((name) => `${name}_temp_path ${directory}/${name};`).join("\n        ")}
+        map $http_upgrade $connection_upgrade { default upgrade; "" close; }
+        server {
+          listen 127.0.0.1:${port};
+          location /tv/ {
+            proxy_pass http://${upstream}/;
+            proxy_http_version 1.1;
+            proxy_set_header Host $http_host;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection $connection_upgrade;
+            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_read_timeout 60s;
+          }
+        }
+      }`);
+    const nginx = new Nginx("nginx", ["-e", "stderr", "-p", directory, "-c", join(directory, "nginx.conf")], directory);
+    nginx.url = `http://127.0.0.1:${port}/tv/`;
+    await until("nginx to answer", async () => {
+      if (!nginx.isRunning) throw new Error(`nginx ended:\n${nginx.said}`);
+      return fetch(nginx.url).then((answer) => answer.ok, () => false);
+    });
+    return nginx;
+  }
+}
+
+async function newDirectory(prefix) {
+  await mkdir(join(TARGET, "tmp"), { recursive: true });
+  return mkdtemp(join(TARGET, "tmp", prefix));
+}
+
+function freePort() {
+  return new Promise((done, failed) => {
+    const server = createServer().on("error", failed);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => done(port));
+    });
+  });
+}
