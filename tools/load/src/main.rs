@@ -6,7 +6,7 @@ use clap::Parser;
 
 mod command;
 
-use command::{Command, floor, run};
+use command::{Command, cases, compare, floor, run};
 
 /// Loads stream servers: feeds them a transport stream, receives it thousands of times, checks every byte, measures.
 ///
@@ -28,11 +28,16 @@ Examples:
     tsload run --core 1 --feed tcp://127.0.0.1:7001 --to tcp://127.0.0.1:7002 --receivers 1000 --server-pid $!
 
   A file, downloaded by 100 at once:
-    tsload run --to http://127.0.0.1:80/file.ts --receivers 100 --seconds 5";
+    tsload run --to http://127.0.0.1:80/file.ts --receivers 100 --seconds 5
+
+  What others cost with the same load, and how that grows:
+    tsload compare --receivers 500,1000,2000 --runs 3 --write /tmp/compare";
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
+        Command::Cases(arguments) => cases::run(&arguments),
         Command::FloorSend(arguments) => floor::run(tsload::floor::Kind::Send, &arguments),
         Command::FloorRing(arguments) => floor::run(tsload::floor::Kind::Ring, &arguments),
     };

@@ -71,7 +71,7 @@ pub fn run(load: &Load, progress: &ProgressBar) -> Result<Report, String> {
     watch.until("connecting", |counts| counts.waiting == 0 || now_ns() > deadline_ns)?;
     let nobody = plan.at_start() > 0 && receivers.counts().served == 0;
     if nobody && receivers.counts().failed > 0 {
-        let outcome = receivers.end(Vec::new())?;
+        let outcome = receivers.end([Vec::new(), Vec::new()])?;
         let why = outcome.groups.into_iter().find_map(|group| group.first_failure).unwrap_or_default();
         return Err(format!("no receiver could connect: {why}"));
     }
@@ -82,8 +82,8 @@ pub fn run(load: &Load, progress: &ProgressBar) -> Result<Report, String> {
     if let Some(feed) = &feed {
         sleep_until(between_bursts(feed, &load.feeds[0].0));
     }
+    receivers.measure();
     let start = Snapshot::take(&watch);
-    receivers.measure(start.fed.bytes.clone());
     let end_ns = start.time_ns + load.measure_ns;
     watch.until("measuring", |_| now_ns() >= end_ns)?;
     if let Some(feed) = &feed {
@@ -99,7 +99,7 @@ pub fn run(load: &Load, progress: &ProgressBar) -> Result<Report, String> {
     })?;
     let end = Snapshot::take(&watch);
     let peak = watch.peak;
-    let outcome = receivers.end(end.fed.bytes.clone())?;
+    let outcome = receivers.end([start.fed.bytes.clone(), end.fed.bytes.clone()])?;
     let lateness = feed.map(Feed::end).transpose()?;
     let server = match (before, start.usage, end.usage) {
         (Some(before), Some(start), Some(end)) => Some(ServerUse::new(before, start, peak, end)),

@@ -33,6 +33,8 @@ pub struct Findings {
     pub packets_added: u64,
     /// Bytes passed over in search of packets.
     pub bytes_unaligned: u64,
+    /// Starts of pictures and of audio (PES packets), where what was fed is not known.
+    pub units: u64,
 }
 
 impl AddAssign for Findings {
@@ -45,6 +47,7 @@ impl AddAssign for Findings {
         self.packets_wrong += other.packets_wrong;
         self.packets_added += other.packets_added;
         self.bytes_unaligned += other.bytes_unaligned;
+        self.units += other.units;
     }
 }
 
@@ -90,6 +93,16 @@ impl Verifier {
             self.pending.clear();
             self.scanned = 0;
         }
+    }
+
+    /// Takes what came of a stream of which nothing is known but that it is a transport stream.
+    pub fn watch(&mut self, bytes: &[u8]) {
+        self.pending.extend_from_slice(bytes);
+        while let Some(packet) = self.next_packet() {
+            self.findings.units += u64::from(Packet(&packet).starts_pes());
+        }
+        self.pending.drain(..self.scanned);
+        self.scanned = 0;
     }
 
     /// The next packet after `scanned`, if it is all there. Out of sync, bytes are passed over until one packet follows

@@ -107,7 +107,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
 
 /// A line that is drawn over again, where standard error is a terminal.
 pub(crate) fn progress() -> ProgressBar {
-    let style = ProgressStyle::with_template("{elapsed_precise} {wide_msg}");
+    let style = ProgressStyle::with_template("{elapsed_precise} {prefix} {wide_msg}");
     ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
 }
 

@@ -47,18 +47,30 @@ impl<'a> Packet<'a> {
         Some((bits >> 15) * 300 + (bits & 0x1ff))
     }
 
-    /// The section that starts and ends in this packet, if its checksum is right.
+    /// A PES packet starts here (§2.4.3.6).
     #[must_use]
-    pub fn section(self) -> Option<&'a [u8]> {
+    pub fn starts_pes(self) -> bool {
+        self.unit_start() && self.payload().starts_with(&[0, 0, 1])
+    }
+
+    /// What follows header and adaptation field; empty if nothing does.
+    fn payload(self) -> &'a [u8] {
         let start = match self.0[3] & 0x30 {
             0x10 => 4,
             0x30 => 5 + usize::from(self.0[4]),
-            _ => return None,
+            _ => return &[],
         };
+        self.0.get(start..).unwrap_or_default()
+    }
+
+    /// The section that starts and ends in this packet, if its checksum is right.
+    #[must_use]
+    pub fn section(self) -> Option<&'a [u8]> {
         if !self.unit_start() {
             return None;
         }
-        let section = self.0.get(start + 1 + usize::from(*self.0.get(start)?)..)?;
+        let (pointer, rest) = self.payload().split_first()?;
+        let section = rest.get(usize::from(*pointer)..)?;
         let length = usize::from(u16::from_be_bytes([*section.get(1)? & 0x0f, *section.get(2)?]));
         let section = section.get(..3 + length)?;
         (crc(section) == 0).then_some(section)

@@ -177,10 +177,9 @@ impl Connection {
         let socket = &mut self.socket;
         decoder.take(
             bytes,
-            |data| {
-                if let Some(expected) = expected.as_deref_mut() {
-                    verifier.take(data, expected, &mut on_burst);
-                }
+            |data| match expected.as_deref_mut() {
+                Some(expected) => verifier.take(data, expected, &mut on_burst),
+                None => verifier.watch(data),
             },
             |event| match event {
                 Event::Ping(payload) => pong(socket, &payload),

@@ -165,6 +165,7 @@ impl Fleet {
                 reader.decoder.frames = Frames { errors: reader.decoder.frames.errors, ..Frames::default() };
             }
         }
+        self.control.measuring.fetch_add(1, Ordering::Release);
     }
 
     fn sleep_ns(&self, now: u64) -> u64 {
@@ -444,8 +445,7 @@ impl Fleet {
         for connection in std::mem::take(&mut self.connections).into_iter().flatten() {
             self.account(&connection);
         }
-        let fed = |index: usize| self.control.fed[index].get();
-        if let (Some(before), Some(after)) = (fed(0), fed(1)) {
+        if let Some([before, after]) = self.control.fed.get() {
             for Steady { group, stream, bytes } in &self.steady {
                 let expected =
                     after.get(*stream).zip(before.get(*stream)).map_or(0, |(after, before)| after - before);

@@ -11,6 +11,13 @@ use std::thread::JoinHandle;
 use mio::Waker;
 
 use crate::content::Content;
+use crate::host::{now_ns, sleep_until};
+
+/// So long a thread may take to notice that it counts now.
+const HEED_NS_MAX: u64 = 1_000_000_000;
+
+/// How often that is looked at.
+const HEED_TICK_NS: u64 = 500_000;
 
 mod connection;
 mod fleet;
@@ -35,7 +42,9 @@ pub struct Control {
     /// When measuring began, on the clock of [`now_ns`](crate::host::now_ns); `u64::MAX` before that.
     measure_from_ns: AtomicU64,
     /// Bytes fed of each stream when measuring began and when the feed ended.
-    fed: [OnceLock<Vec<u64>>; 2],
+    fed: OnceLock<[Vec<u64>; 2]>,
+    /// Threads that count.
+    measuring: AtomicUsize,
     end: AtomicBool,
     /// Receivers whose connection has neither succeeded nor failed, those that are served, those that failed and those
     /// that the server has closed.
@@ -100,19 +109,23 @@ impl Receivers {
         }
     }
 
-    /// From now on it counts; `fed` bytes of each stream have been sent.
-    pub fn measure(&self, fed: Vec<u64>) {
-        let _ = self.control.fed[0].set(fed);
-        self.control.measure_from_ns.store(crate::host::now_ns(), Ordering::Release);
+    /// From now on it counts. Returns once every thread has begun to, so that no receiver is taken to have missed what
+    /// is fed after this.
+    pub fn measure(&self) {
+        self.control.measure_from_ns.store(now_ns(), Ordering::Release);
         self.wake();
+        let deadline_ns = now_ns() + HEED_NS_MAX;
+        while self.control.measuring.load(Ordering::Acquire) < self.threads.len() && now_ns() < deadline_ns {
+            sleep_until(now_ns() + HEED_TICK_NS);
+        }
     }
 
-    /// Disconnects everybody; `fed` bytes of each stream have been sent in all.
+    /// Disconnects everybody. So many bytes of each stream had been fed when measuring began, and when the feed ended.
     ///
     /// # Errors
     /// When one of our threads has ended in a bug.
-    pub fn end(self, fed: Vec<u64>) -> Result<Outcome, String> {
-        let _ = self.control.fed[1].set(fed);
+    pub fn end(self, fed: [Vec<u64>; 2]) -> Result<Outcome, String> {
+        let _ = self.control.fed.set(fed);
         self.control.end.store(true, Ordering::Release);
         self.wake();
         let mut sum = Outcome::default();
