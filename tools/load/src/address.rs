@@ -92,18 +92,18 @@ impl fmt::Display for Address {
     }
 }
 
-/// The addresses of `count` streams: one for each given, or `{n}` in one replaced by 1, 2, 3 …
+/// The addresses of `count` streams: one for each given, or `%n` in one replaced by 1, 2, 3 …
 ///
 /// # Errors
 /// When there are not as many as streams.
 pub fn of_streams(written: &[String], count: usize) -> Result<Vec<Address>, String> {
     match written {
-        [one] if one.contains("{n}") => {
-            (1..=count).map(|number| one.replace("{n}", &number.to_string()).parse()).collect()
+        [one] if one.contains("%n") => {
+            (1..=count).map(|number| one.replace("%n", &number.to_string()).parse()).collect()
         }
         all if all.len() == count => all.iter().map(|one| one.parse()).collect(),
         all => Err(format!(
-            "{count} streams need {count} addresses, and {} were given: repeat the option, or write {{n}} for the number",
+            "{count} streams need {count} addresses, and {} were given: repeat the option, or write %n for the number",
             all.len()
         )),
     }
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn streams_have_an_address_each() {
         let written = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-        let three = of_streams(&written(&["http://127.0.0.1:5/cam{n}"]), 3).unwrap();
+        let three = of_streams(&written(&["http://127.0.0.1:5/cam%n"]), 3).unwrap();
         assert_eq!(three[2].path, "/cam3");
         assert_eq!(of_streams(&written(&["tcp://127.0.0.1:5", "tcp://127.0.0.1:6"]), 2).unwrap().len(), 2);
         assert!(of_streams(&written(&["tcp://127.0.0.1:5"]), 2).unwrap_err().contains("2 addresses"));

@@ -60,6 +60,21 @@ impl Tree {
     }
 }
 
+/// Seconds of processor time that all other programs of this machine have used: not `trees`, not this one and what it
+/// has started, not the kernel's own threads.
+#[must_use]
+pub fn used_by_others(trees: &[Tree]) -> f64 {
+    let own = Tree::of(std::process::id()).ok();
+    let known = |id: u32| trees.iter().chain(&own).any(|tree| tree.ids.contains(&id));
+    let all = processes();
+    let others =
+        all.iter().filter(|process| process.parent != KERNEL && process.id != KERNEL && !known(process.id));
+    others.map(|process| process.ticks as f64 / TICKS_PER_SECOND).sum()
+}
+
+/// The parent of all threads of the kernel.
+const KERNEL: u32 = 2;
+
 struct Process {
     id: u32,
     parent: u32,

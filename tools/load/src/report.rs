@@ -11,6 +11,9 @@ use crate::receive::{GroupOutcome, Outcome};
 use crate::run::Load;
 use crate::verify::Findings;
 
+/// Cores that other programs may use before a run counts as disturbed.
+const OTHERS_MAX: f64 = 0.05;
+
 /// The result of one run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
@@ -22,6 +25,8 @@ pub struct Report {
     pub groups: Vec<GroupReport>,
     /// What it cost the server.
     pub server: Option<ServerReport>,
+    /// What other programs of this machine used meanwhile, in cores.
+    pub others: f64,
     /// Reasons why this run does not count.
     pub invalid: Vec<String>,
 }
@@ -98,7 +103,7 @@ pub struct ServerReport {
     pub cpu_us_per_write: Option<f64>,
     /// Resident memory in MiB before the first receiver.
     pub memory_before_mib: f64,
-    /// When measuring began: all receivers of the start are connected.
+    /// With all receivers of the start connected.
     pub memory_connected_mib: f64,
     /// The most while measuring.
     pub memory_peak_mib: f64,
@@ -106,21 +111,19 @@ pub struct ServerReport {
     pub memory_end_mib: f64,
 }
 
-/// What the server's processes used, at four times.
+/// What the server's processes used, and when.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerUse {
-    before: Usage,
-    start: Usage,
-    peak_bytes: u64,
-    end: Usage,
-}
-
-impl ServerUse {
-    /// Before the first receiver, when measuring began, at most, and at the end.
-    #[must_use]
-    pub fn new(before: Usage, start: Usage, peak_bytes: u64, end: Usage) -> ServerUse {
-        ServerUse { before, start, peak_bytes, end }
-    }
+    /// Before the first receiver.
+    pub before: Usage,
+    /// When measuring began.
+    pub start: Usage,
+    /// With all receivers of the start connected.
+    pub connected: Usage,
+    /// The most resident memory seen, in bytes.
+    pub peak_bytes: u64,
+    /// At the end.
+    pub end: Usage,
 }
 
 /// What was fed when measuring began or ended, of each stream.
@@ -142,6 +145,7 @@ impl Report {
         outcome: Outcome,
         lateness: Option<Histogram<u64>>,
         server: Option<ServerUse>,
+        others: f64,
     ) -> Report {
         let difference = |part: fn(&Fed) -> &Vec<u64>| {
             let pairs = part(fed[1]).iter().zip(part(fed[0]));
@@ -162,9 +166,15 @@ impl Report {
             feed.as_ref().map_or(0.0, |feed| feed.bursts as f64 / feed.streams as f64 * receivers as f64);
         let server = server.map(|server| ServerReport::new(server, bytes as f64 / 1e9, writes));
         let mut report =
-            Report { seconds: measured_ns as f64 / 1e9, feed, groups, server, invalid: Vec::new() };
+            Report { seconds: measured_ns as f64 / 1e9, feed, groups, server, others, invalid: Vec::new() };
         report.invalid = report.doubts();
         report
+    }
+
+    /// Whether other programs used so much that figures are rough.
+    #[must_use]
+    pub fn is_disturbed(&self) -> bool {
+        self.others > OTHERS_MAX
     }
 
     /// The group of that name.
@@ -241,7 +251,7 @@ impl ServerReport {
             cpu_s_per_gb: (gigabytes > 0.0).then(|| cpu_s / gigabytes),
             cpu_us_per_write: (writes > 0.0).then(|| cpu_s * 1e6 / writes),
             memory_before_mib: mib(server.before.resident_bytes),
-            memory_connected_mib: mib(server.start.resident_bytes),
+            memory_connected_mib: mib(server.connected.resident_bytes),
             memory_peak_mib: mib(server.peak_bytes),
             memory_end_mib: mib(server.end.resident_bytes),
         }
@@ -276,6 +286,13 @@ impl fmt::Display for Report {
         self.groups.iter().try_for_each(|group| write!(to, "{group}"))?;
         if let Some(server) = &self.server {
             write!(to, "{server}")?;
+        }
+        if self.is_disturbed() {
+            writeln!(
+                to,
+                "DISTURBED      other programs used {:.0} % of a core meanwhile",
+                self.others * 100.0
+            )?;
         }
         self.invalid.iter().try_for_each(|doubt| writeln!(to, "DOES NOT COUNT {doubt}"))
     }

@@ -83,6 +83,13 @@ impl Results {
         Some(Figure { median, least, most })
     }
 
+    /// Runs of all scenarios, and how many of them were disturbed by other programs.
+    #[must_use]
+    pub fn disturbed(&self) -> (usize, usize) {
+        let all = || self.runs.values().flatten();
+        (all().count(), all().filter(|report| report.is_disturbed()).count())
+    }
+
     /// Why a scenario does not count: it failed, or a run of it was not what it should have been.
     #[must_use]
     pub fn doubt(&self, key: &str) -> Option<String> {
@@ -97,7 +104,7 @@ mod tests {
     use super::*;
 
     fn report(seconds: f64) -> Report {
-        Report { seconds, feed: None, groups: vec![], server: None, invalid: vec![] }
+        Report { seconds, feed: None, groups: vec![], server: None, others: 0.0, invalid: vec![] }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::address::Address;
 use crate::content::Content;
 use crate::feed::Feed;
 use crate::host::{allow_descriptors, now_ns, sleep_until};
-use crate::process::{Tree, Usage};
+use crate::process::{Tree, Usage, used_by_others};
 use crate::receive::{Counts, Drain, Plan, Receivers};
 use crate::report::{Fed, Report, ServerUse};
 
@@ -62,7 +62,10 @@ pub fn run(load: &Load, progress: &ProgressBar) -> Result<Report, String> {
     };
     let contents: Vec<_> = load.feeds.iter().map(|(content, _)| Arc::clone(content)).collect();
     let receivers = Receivers::start(plan, &contents, load.drain)?;
-    let mut watch = Watch { load, progress, receivers: &receivers, feed: feed.as_ref(), tree: None, peak: 0 };
+    let tree = load.server.map(Tree::of).transpose()?;
+    let mut watch = Watch { load, progress, receivers: &receivers, feed: feed.as_ref(), tree, peak: 0 };
+    // Without a feed there is no steady state to wait for: a download may be over before the last has connected.
+    let mut start = load.feeds.is_empty().then(|| Start::take(&watch));
 
     let connecting_ns =
         plan.groups.iter().map(|group| group.count as u64 * NS_PER_S / group.per_second.max(1));
@@ -75,17 +78,20 @@ pub fn run(load: &Load, progress: &ProgressBar) -> Result<Report, String> {
         let why = outcome.groups.into_iter().find_map(|group| group.first_failure).unwrap_or_default();
         return Err(format!("no receiver could connect: {why}"));
     }
-    watch.tree = load.server.map(Tree::of).transpose()?;
     let settled_ns = now_ns() + load.settle_ns;
     watch.until("settling", |_| now_ns() >= settled_ns)?;
 
-    if let Some(feed) = &feed {
+    watch.tree = load.server.map(Tree::of).transpose()?;
+    let connected = watch.tree.as_ref().map(Tree::usage);
+    if let (None, Some(feed)) = (&start, &feed) {
         sleep_until(between_bursts(feed, &load.feeds[0].0));
     }
-    receivers.measure();
-    let start = Snapshot::take(&watch);
-    let end_ns = start.time_ns + load.measure_ns;
-    watch.until("measuring", |_| now_ns() >= end_ns)?;
+    let Start { snapshot: start, others_s } = start.take().unwrap_or_else(|| Start::take(&watch));
+    let end_ns = now_ns() + load.measure_ns;
+    watch.until("measuring", |counts| {
+        let is_deserted = load.feeds.is_empty() && counts.served == 0 && counts.waiting == 0;
+        now_ns() >= end_ns || is_deserted
+    })?;
     if let Some(feed) = &feed {
         feed.stop();
     }
@@ -98,14 +104,18 @@ pub fn run(load: &Load, progress: &ProgressBar) -> Result<Report, String> {
         load.feeds.is_empty() || now_ns() > last.1 + QUIET_NS || now_ns() > rest_ns
     })?;
     let end = Snapshot::take(&watch);
+    let others_s = used_by_others(watch.tree.as_slice()) - others_s;
+    let others = (others_s / ((end.time_ns - start.time_ns) as f64 / 1e9)).max(0.0);
     let peak = watch.peak;
     let outcome = receivers.end([start.fed.bytes.clone(), end.fed.bytes.clone()])?;
     let lateness = feed.map(Feed::end).transpose()?;
-    let server = match (before, start.usage, end.usage) {
-        (Some(before), Some(start), Some(end)) => Some(ServerUse::new(before, start, peak, end)),
+    let server = match (before, start.usage, connected, end.usage) {
+        (Some(before), Some(start), Some(connected), Some(end)) => {
+            Some(ServerUse { before, start, connected, peak_bytes: peak, end })
+        }
         _ => None,
     };
-    Ok(Report::new(load, measured_ns, [&start.fed, &end.fed], outcome, lateness, server))
+    Ok(Report::new(load, measured_ns, [&start.fed, &end.fed], outcome, lateness, server, others))
 }
 
 /// A time soon to come that is half-way between two bursts, so that no bytes are on their way when counting begins.
@@ -113,6 +123,20 @@ fn between_bursts(feed: &Feed, content: &Content) -> u64 {
     let sent = feed.sent()[0].bursts.load(Ordering::Relaxed);
     let (next, after) = (content.due_ns(sent + 1), content.due_ns(sent + 2));
     feed.origin_ns + next + (after - next) / 2
+}
+
+/// What there was when measuring began.
+struct Start {
+    snapshot: Snapshot,
+    /// What other programs had used.
+    others_s: f64,
+}
+
+impl Start {
+    fn take(watch: &Watch<'_>) -> Start {
+        watch.receivers.measure();
+        Start { snapshot: Snapshot::take(watch), others_s: used_by_others(watch.tree.as_slice()) }
+    }
 }
 
 struct Snapshot {

@@ -8,7 +8,7 @@ use tsload::lab::Scenario;
 use tsload::plot;
 use tsload::results::{Results, run_all};
 
-use super::lab::{self, say};
+use super::lab::{self, say, warn_if_disturbed};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -36,6 +36,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     let results =
         run_all(&lab, &scenarios, arguments.lab.rounds(), |scenario, report| say(&lab, scenario, report));
     lab.progress.finish_and_clear();
+    warn_if_disturbed(&results);
     let mut table = Table::default();
     cases.iter().for_each(|case| case.judge(&results, &mut table));
     let setting = arguments.lab.setting();

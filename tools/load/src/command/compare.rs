@@ -9,23 +9,28 @@ use tsload::plot;
 use tsload::results::{Results, run_all};
 use tsload::servers::Server;
 
-use super::lab::{self, say};
+use super::lab::{self, say, warn_if_disturbed};
 use super::values::bits;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Servers, the first of which the others are compared with: tsstream, tsstream:udp1316, :udp1472, :rtp, :http,
     /// floor-send, floor-ring, nchan, node-ws, tokio-relay
-    #[arg(long, value_delimiter = ',', default_value = "floor-send,tsstream,nchan,node-ws,tokio-relay")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        default_value = "floor-send,tsstream,nchan,node-ws,tokio-relay"
+    )]
     servers: Vec<String>,
     /// Receivers; with several numbers, separated by commas, one comparison for each, and plots over them
     #[arg(long, value_name = "COUNT", value_delimiter = ',', default_value = "1000")]
     receivers: Vec<usize>,
     /// Bits a second of the stream
-    #[arg(long, default_value = "2M", value_parser = bits)]
+    #[arg(long, value_name = "BITS", default_value = "2M", value_parser = bits)]
     rate: u64,
     /// Bursts a second
-    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "COUNT", default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     bursts: u32,
     /// Receivers beside them that never read
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
@@ -40,6 +45,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     let results =
         run_all(&lab, &scenarios, arguments.lab.rounds(), |scenario, report| say(&lab, scenario, report));
     lab.progress.finish_and_clear();
+    warn_if_disturbed(&results);
     let table = arguments.table(&results);
     let setting = arguments.lab.setting();
     if let Some(directory) = &arguments.lab.write {

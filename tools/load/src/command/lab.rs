@@ -6,6 +6,7 @@ use tsload::document::Setting;
 use tsload::host::{allow_descriptors_as_many_as_possible, cores, stay_on};
 use tsload::lab::{Lab, Scenario};
 use tsload::report::Report;
+use tsload::results::Results;
 use tsload::servers::Programs;
 
 use super::run::progress;
@@ -14,19 +15,19 @@ use super::values::seconds;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// How long each run measures, in seconds [default: 8, with --short 3]
-    #[arg(long, value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     seconds: Option<u64>,
     /// How often each scenario is run; the median counts [default: 5, with --short 1]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=99))]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=99))]
     runs: Option<u32>,
     /// One short run of each scenario: fit for daily use, not for figures to quote
     #[arg(long)]
     short: bool,
     /// The core that servers run on; the load runs on the other one named
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, value_name = "CORE", default_value_t = 0)]
     server_core: usize,
     /// The core that feed and receivers run on
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, value_name = "CORE", default_value_t = 1)]
     load_core: usize,
     /// The release build of tsstream [default: beside this program]
     #[arg(long, value_name = "FILE")]
@@ -84,6 +85,16 @@ impl Arguments {
     }
 }
 
+/// A warning if figures are rough because the machine was not left alone.
+pub(crate) fn warn_if_disturbed(results: &Results) {
+    let (runs, disturbed) = results.disturbed();
+    if disturbed > 0 {
+        eprintln!(
+            "tsload: warning: other programs were busy during {disturbed} of {runs} runs: figures are rough"
+        );
+    }
+}
+
 /// A line on standard error for each run.
 pub(crate) fn say(lab: &Lab, scenario: &Scenario, report: &Result<Report, String>) {
     let words = match report {
@@ -91,13 +102,18 @@ pub(crate) fn say(lab: &Lab, scenario: &Scenario, report: &Result<Report, String
             let steady = report.group("steady");
             let cost = report.server.as_ref().and_then(|server| server.cpu_s_per_gb);
             format!(
-                "{:<24} {} p99 {:.2} ms, {}{}",
+                "{:<24} {} p99 {:.2} ms, {}{}{}",
                 scenario.key,
                 cost.map_or("-".to_owned(), |cost| format!("{cost:.3} s/GB")),
                 steady.map_or(0.0, |steady| steady.latency_ms.p99),
                 steady
                     .and_then(|steady| steady.delivered)
                     .map_or("-".to_owned(), |share| format!("{:.3} %", share * 100.0)),
+                if report.is_disturbed() {
+                    format!("; others used {:.0} % of a core", report.others * 100.0)
+                } else {
+                    String::new()
+                },
                 report.invalid.iter().map(|doubt| format!("; does not count: {doubt}")).collect::<String>(),
             )
         }

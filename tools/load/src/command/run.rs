@@ -17,77 +17,77 @@ use super::values::{bits, seconds};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Where to send the stream: tcp://, udp://HOST:PORT?size=BYTES, rtp://, http:// (chunked POST), ws://. Not given:
-    /// nothing is fed. With several streams: once for each, or once with {n} for the stream's number
-    #[arg(long, value_name = "ADDRESS")]
+    /// nothing is fed. With several streams: once for each, or once with %n for the stream's number
+    #[arg(help_heading = "Addresses", long, value_name = "ADDRESS")]
     feed: Vec<String>,
     /// Where to receive it: tcp://, http://, ws://. With several streams: as --feed
-    #[arg(long, value_name = "ADDRESS", required = true)]
+    #[arg(help_heading = "Addresses", long, value_name = "ADDRESS", required = true)]
     to: Vec<String>,
     /// Streams
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(help_heading = "What is fed", long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     streams: u32,
     /// Bits a second of each stream
-    #[arg(long, default_value = "2M", value_parser = bits)]
+    #[arg(help_heading = "What is fed", long, value_name = "BITS", default_value = "2M", value_parser = bits)]
     rate: u64,
     /// Bursts a second of each stream: pictures, as it were
-    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(help_heading = "What is fed", long, value_name = "COUNT", default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     bursts: u32,
     /// Feed this transport stream file at its own pace, over and over, instead of a made-up stream
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["rate", "bursts"])]
+    #[arg(help_heading = "What is fed", long, value_name = "FILE", conflicts_with_all = ["rate", "bursts"])]
     file: Option<PathBuf>,
 
     /// Receivers that take what comes, of all streams together
-    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    #[arg(help_heading = "Receivers", long, value_name = "COUNT", default_value_t = 100)]
     receivers: usize,
     /// How many of them read and check every byte; the others discard in the kernel
-    #[arg(long, value_name = "COUNT", default_value_t = 50)]
+    #[arg(help_heading = "Receivers", long, value_name = "COUNT", default_value_t = 50)]
     sample: usize,
     /// Receivers beside them that read at --slow-rate and no faster
-    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    #[arg(help_heading = "Receivers", long, value_name = "COUNT", default_value_t = 0)]
     slow: usize,
     /// Bits a second that a slow receiver takes
-    #[arg(long, value_name = "RATE", default_value = "1M", value_parser = bits)]
+    #[arg(help_heading = "Receivers", long, value_name = "BITS", default_value = "1M", value_parser = bits)]
     slow_rate: u64,
     /// Receivers beside them that never read
-    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    #[arg(help_heading = "Receivers", long, value_name = "COUNT", default_value_t = 0)]
     stalled: usize,
     /// Receivers beside them that come and go, each staying and staying away for about --visit seconds
-    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    #[arg(help_heading = "Receivers", long, value_name = "COUNT", default_value_t = 0)]
     visiting: usize,
     /// How long a visit takes, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    #[arg(help_heading = "Receivers", long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
     visit: u64,
     /// Receivers that connect all at once, a second after measuring began
-    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    #[arg(help_heading = "Receivers", long, value_name = "COUNT", default_value_t = 0)]
     storm: usize,
     /// Receivers that connect in a second; 0: all at once
-    #[arg(long, value_name = "COUNT", default_value_t = 2_000)]
+    #[arg(help_heading = "Receivers", long, value_name = "COUNT", default_value_t = 2_000)]
     connect_rate: u64,
     /// Addresses to connect from, in turn. Not given: on loopback 127.0.0.2 and on, one for 2,000 receivers
-    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    #[arg(help_heading = "Receivers", long, value_name = "ADDRESS", value_delimiter = ',')]
     sources: Vec<IpAddr>,
     /// Empty each discarding receiver once in so many milliseconds, instead of when something comes
-    #[arg(long, value_name = "MILLISECONDS", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    #[arg(help_heading = "Receivers", long, value_name = "MILLISECONDS", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     drain_every: Option<u64>,
 
     /// How long to measure, in seconds
-    #[arg(long, default_value = "10", value_parser = seconds)]
+    #[arg(help_heading = "Measuring", long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     seconds: u64,
     /// How long to wait after the last connection before measuring, in seconds
-    #[arg(long, default_value = "1", value_parser = seconds)]
+    #[arg(help_heading = "Measuring", long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     settle: u64,
     /// The server's process: what it and its children use is reported
-    #[arg(long, value_name = "PID")]
+    #[arg(help_heading = "Measuring", long, value_name = "PID")]
     server_pid: Option<u32>,
     /// Run on this core
-    #[arg(long)]
+    #[arg(help_heading = "Measuring", long)]
     core: Option<usize>,
     /// Print JSON instead of text
-    #[arg(long)]
+    #[arg(help_heading = "Measuring", long)]
     json: bool,
 }
 
-/// The first line of a storm: after measuring has begun.
+/// When a storm begins, after measuring began.
 const STORM_AFTER_NS: u64 = 1_000_000_000;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {

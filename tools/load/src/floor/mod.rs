@@ -44,19 +44,30 @@ pub struct Floor {
 trait Fanout {
     /// A receiver has connected.
     fn welcome(&mut self, receiver: TcpStream);
-    /// Something has come, which [`Ports::read`] gives. Says whether receivers wait for more than they could take.
+    /// Something may have come, which [`Ports::read`] gives.
     fn pass_on(&mut self, ports: &mut Ports) -> Left;
 }
 
-/// Whether there is something that a receiver could not take yet.
+/// What a fan-out has left to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Left {
     Nothing,
-    Something,
+    /// Receivers could not take all that there is for them.
+    Blocked,
+    /// There are receivers that it has not come to yet.
+    Turn,
 }
 
-/// What a receiver could not take is tried again after so long, if nothing comes before.
-const RETRY: Duration = Duration::from_millis(10);
+impl Left {
+    /// How long to wait for something to come before going on.
+    fn patience(self) -> Option<Duration> {
+        match self {
+            Left::Nothing => None,
+            Left::Blocked => Some(Duration::from_millis(10)),
+            Left::Turn => Some(Duration::ZERO),
+        }
+    }
+}
 
 #[derive(Debug)]
 struct Ports {
@@ -105,7 +116,7 @@ fn serve(mut ports: Ports, fanout: &mut impl Fanout) -> io::Result<()> {
     let mut events = Events::with_capacity(64);
     let mut left = Left::Nothing;
     loop {
-        match ports.poll.poll(&mut events, (left == Left::Something).then_some(RETRY)) {
+        match ports.poll.poll(&mut events, left.patience()) {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             outcome => outcome?,
         }

@@ -16,6 +16,7 @@ const SLICES_MAX: usize = 64;
 /// Receivers written to between two looks at the feed.
 const WRITES_PER_LOOK: usize = 256;
 
+#[derive(Default)]
 pub(super) struct Ring {
     bursts: VecDeque<Box<[u8]>>,
     bytes: usize,
@@ -24,21 +25,10 @@ pub(super) struct Ring {
     receivers: Vec<Receiver>,
     /// Who is next.
     turn: usize,
-    /// Since the round began.
-    left: Left,
-}
-
-impl Default for Ring {
-    fn default() -> Ring {
-        Ring {
-            bursts: VecDeque::new(),
-            bytes: 0,
-            first: 0,
-            receivers: Vec::new(),
-            turn: 0,
-            left: Left::Nothing,
-        }
-    }
+    /// Receivers left in this round.
+    to_visit: usize,
+    /// Somebody in this round could not take everything.
+    is_blocked: bool,
 }
 
 struct Receiver {
@@ -48,28 +38,35 @@ struct Receiver {
     offset: usize,
 }
 
+/// Whether a receiver has everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    CaughtUp,
+    Blocked,
+}
+
 impl Fanout for Ring {
     fn welcome(&mut self, socket: TcpStream) {
         self.receivers.push(Receiver { socket, burst: self.first + self.bursts.len() as u64, offset: 0 });
     }
 
-    /// Goes round the receivers until each has been written to since the last burst came. A burst that comes meanwhile
-    /// starts a new round from where this one is: whoever was not reached yet gets both at once.
+    /// Goes a piece of the way round the receivers. The round ends when each has been written to since the last burst
+    /// came: one that comes meanwhile starts a new round from where this one is, and whoever was not reached yet gets
+    /// both bursts at once.
     fn pass_on(&mut self, ports: &mut Ports) -> Left {
-        let is_new = self.take_in(ports);
-        let mut left = if is_new || self.left == Left::Something { self.receivers.len() } else { 0 };
-        self.left = Left::Nothing;
-        while left > 0 {
-            for _ in 0..left.min(WRITES_PER_LOOK) {
-                self.write_to_next();
-                left -= 1;
-            }
-            if self.take_in(ports) {
-                left = self.receivers.len();
-            }
-            left = left.min(self.receivers.len());
+        if self.take_in(ports) || (self.to_visit == 0 && self.is_blocked) {
+            self.to_visit = self.receivers.len();
+            self.is_blocked = false;
         }
-        self.left
+        for _ in 0..self.to_visit.min(WRITES_PER_LOOK) {
+            self.write_to_next();
+            self.to_visit -= 1;
+        }
+        match (self.to_visit, self.is_blocked) {
+            (0, false) => Left::Nothing,
+            (0, true) => Left::Blocked,
+            _ => Left::Turn,
+        }
     }
 }
 
@@ -95,9 +92,8 @@ impl Ring {
         }
         let Some(receiver) = self.receivers.get_mut(self.turn) else { return };
         match receiver.write(self.first, &self.bursts) {
-            Ok(Left::Nothing) => self.turn += 1,
-            Ok(Left::Something) => {
-                self.left = Left::Something;
+            Ok(progress) => {
+                self.is_blocked |= progress == Progress::Blocked;
                 self.turn += 1;
             }
             Err(_) => drop(self.receivers.swap_remove(self.turn)),
@@ -106,7 +102,7 @@ impl Ring {
 }
 
 impl Receiver {
-    fn write(&mut self, first: u64, bursts: &VecDeque<Box<[u8]>>) -> io::Result<Left> {
+    fn write(&mut self, first: u64, bursts: &VecDeque<Box<[u8]>>) -> io::Result<Progress> {
         let behind = self.burst.checked_sub(first).ok_or(ErrorKind::TimedOut)?;
         let pending = bursts.range(behind as usize..);
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
@@ -118,23 +114,23 @@ impl Receiver {
             count += 1;
         }
         let outcome = match count {
-            0 => return Ok(Left::Nothing),
+            0 => return Ok(Progress::CaughtUp),
             1 => self.socket.write(&slices[0]),
             _ => self.socket.write_vectored(&slices[..count]),
         };
         let mut written = match outcome {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Left::Something),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Progress::Blocked),
             outcome => outcome?,
         };
         for slice in &slices[..count] {
             if written < slice.len() {
                 self.offset += written;
-                return Ok(Left::Something);
+                return Ok(Progress::Blocked);
             }
             written -= slice.len();
             self.burst += 1;
             self.offset = 0;
         }
-        Ok(Left::Nothing)
+        Ok(if count == SLICES_MAX { Progress::Blocked } else { Progress::CaughtUp })
     }
 }

@@ -443,7 +443,11 @@ impl Fleet {
 
     fn finish(mut self) -> Outcome {
         for connection in std::mem::take(&mut self.connections).into_iter().flatten() {
-            self.account(&connection);
+            if matches!(connection.state, State::Streaming) {
+                self.account(&connection);
+            } else {
+                self.failed(connection.receiver, "neither served nor refused in time".to_owned());
+            }
         }
         if let Some([before, after]) = self.control.fed.get() {
             for Steady { group, stream, bytes } in &self.steady {
