@@ -5,17 +5,26 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::panic::{self, AssertUnwindSafe};
+use std::process;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use mio::net::TcpListener;
 
 use crate::config::{Config, Format, InputProtocol, ReceiverPort, ReceiverProtocol, RunMode, Stream};
 use crate::front::{Front, Limits};
 use crate::ingest::Ingest;
-use crate::mailbox::{Sender, ToIngest, WorkerId};
+use crate::mailbox::{Sender, ToIngest, ToWorker, WorkerId};
 use crate::net::{self, BindError};
 use crate::worker::{Settings, Worker};
+
+/// As Rust's own for a panic of the main thread.
+const EXIT_CODE_OF_PANIC: i32 = 101;
+
+/// While threads end, how often it is looked whether they have.
+const STOP_LOOK: Duration = Duration::from_millis(1);
 
 /// A node with all its sockets open and no thread running.
 #[derive(Debug)]
@@ -119,7 +128,7 @@ impl App {
     /// When the system gives no thread or no descriptor.
     pub fn run(self) -> Result<(), StartError> {
         self.log_addresses();
-        let App { config, ingest, mut to_ingest, listeners } = self;
+        let App { config, ingest, to_ingest, listeners } = self;
         let (workers, senders) = workers(&config, &to_ingest)?;
         let limits = Limits {
             clients_max: config.clients_max,
@@ -128,6 +137,7 @@ impl App {
         };
         let front = Front::new(listeners, senders.clone(), limits, now())
             .map_err(|error| StartError::System("the front thread can't be set up", error))?;
+        let stop_senders = senders.clone();
         let ingest = spawn("ingest".into(), move || ingest.run(senders))?;
         let workers = workers
             .into_iter()
@@ -136,13 +146,10 @@ impl App {
             .collect::<Result<Vec<_>, _>>()?;
         log::info!("ready");
         front.run();
-        for worker in workers {
-            join(worker);
+        for (worker, sender) in workers.into_iter().zip(stop_senders) {
+            stop(worker, sender, || ToWorker::Stop);
         }
-        if to_ingest.post(ToIngest::Stop).is_ok() {
-            to_ingest.flush();
-            join(ingest);
-        }
+        stop(ingest, to_ingest, || ToIngest::Stop);
         Ok(())
     }
 
@@ -165,7 +172,7 @@ impl App {
 fn workers(
     config: &Config,
     to_ingest: &Sender<ToIngest>,
-) -> Result<(Vec<Worker>, Vec<Sender<crate::mailbox::ToWorker>>), StartError> {
+) -> Result<(Vec<Worker>, Vec<Sender<ToWorker>>), StartError> {
     let streams = config.streams.iter().map(|stream| (stream.name.clone(), stream.buffer)).collect();
     let settings = Arc::new(Settings { streams, ports: config.ports.clone() });
     let count = match config.workers {
@@ -182,17 +189,26 @@ fn now() -> std::time::Instant {
     std::time::Instant::now()
 }
 
+/// A node that has lost one of its threads serves nobody and looks alive: it had better end, and be started again.
 fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    let run = move || {
+        if panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
+            process::exit(EXIT_CODE_OF_PANIC);
+        }
+    };
     thread::Builder::new()
         .name(name)
         .spawn(run)
         .map_err(|error| StartError::System("a thread can't be started", error))
 }
 
-fn join(thread: JoinHandle<()>) {
-    let name = thread.thread().name().unwrap_or_default().to_owned();
-    if thread.join().is_err() {
-        log::error!("the thread \"{name}\" ended by a panic: this is a bug");
+/// Tells a thread to end and waits until it has. Its mailbox may be full, and then has room soon.
+fn stop<T>(thread: JoinHandle<()>, mut mailbox: Sender<T>, message: impl Fn() -> T) {
+    while !thread.is_finished() {
+        // Refused by a full mailbox, or by one whose owner is ending; said more than once, it does no harm.
+        let _ = mailbox.post(message());
+        mailbox.flush();
+        thread::sleep(STOP_LOOK);
     }
 }
 

@@ -12,7 +12,8 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::logging::LogBudget;
-use crate::mailbox::{Admission, Newcomer, Seat, Sender, ToWorker};
+use crate::mailbox::{Newcomer, Sender, ToWorker};
+use crate::places::{Admission, Places};
 
 /// Connections accepted from one port before the others are looked at.
 const ACCEPTS_PER_TURN_MAX: usize = 256;
@@ -23,6 +24,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How often addresses without connections are forgotten.
 const SWEEP: Duration = Duration::from_secs(10);
+
+/// While the node ends, how often it is looked whether everybody has gone.
+const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
 const SIGNALS: Token = Token(usize::MAX);
 
@@ -44,8 +48,10 @@ pub struct Front {
     /// Listeners that may have a connection waiting of which no event will tell.
     waiting: Vec<usize>,
     signals: Signals,
-    workers: Vec<WorkerSeats>,
-    addresses: HashMap<IpAddr, Arc<()>>,
+    workers: Vec<Link>,
+    places: Arc<Places>,
+    /// The places of each address that has a connection.
+    addresses: HashMap<IpAddr, Arc<Places>>,
     limits: Limits,
     now: Instant,
     retry_at: Option<Instant>,
@@ -55,10 +61,10 @@ pub struct Front {
 
 /// A worker as the front sees it.
 #[derive(Debug)]
-struct WorkerSeats {
+struct Link {
     sender: Sender<ToWorker>,
-    /// One strong reference more than the worker has receivers.
-    seats: Arc<()>,
+    /// One strong reference more than the worker has connections.
+    counted: Arc<()>,
 }
 
 impl Front {
@@ -79,14 +85,14 @@ impl Front {
         }
         let mut signals = Signals::new([SIGTERM, SIGINT])?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
-        let workers =
-            workers.into_iter().map(|sender| WorkerSeats { sender, seats: Arc::default() }).collect();
+        let workers = workers.into_iter().map(|sender| Link { sender, counted: Arc::default() }).collect();
         Ok(Front {
             poll,
             listeners,
             waiting: Vec::new(),
             signals,
             workers,
+            places: Places::new(limits.clients_max),
             addresses: HashMap::new(),
             limits,
             now,
@@ -96,15 +102,14 @@ impl Front {
         })
     }
 
-    /// Accepts receivers until a signal asks the process to end, then sees them off. A second signal ends at once.
+    /// Accepts receivers until a signal asks the process to end, then sees them off; a second signal cuts that short.
+    /// After this, the workers may be stopped.
     pub fn run(mut self) {
         let mut events = Events::with_capacity(64);
         while !self.turn(&mut events) {}
-        log::info!("asked to end: saying goodbye to {} receivers", self.receivers());
+        log::info!("asked to end: saying goodbye to {} connections", self.connections());
         self.listeners.clear();
-        self.tell_workers(|| ToWorker::Drain);
-        self.wait_for_drain(&mut events);
-        self.tell_workers(|| ToWorker::Stop);
+        self.drain(&mut events);
     }
 
     /// One turn of the loop. Returns whether a signal asked to end.
@@ -179,18 +184,16 @@ impl Front {
 
     /// Gives a connection to the worker with the fewest.
     fn assign(&mut self, socket: TcpStream, peer: SocketAddr, port: usize) {
-        let of_address = Arc::clone(self.addresses.entry(peer.ip().to_canonical()).or_default());
         let per_ip = self.limits.clients_per_ip_max;
-        // The map and this handle count twice.
-        let address_is_full = per_ip != 0 && Arc::strong_count(&of_address) - 2 >= per_ip;
-        let node_is_full = self.limits.clients_max != 0 && self.receivers() >= self.limits.clients_max;
-        let admission = if address_is_full || node_is_full { Admission::Full } else { Admission::Admitted };
-        let Some(worker) = self.workers.iter_mut().min_by_key(|worker| Arc::strong_count(&worker.seats))
+        let of_address = self.addresses.entry(peer.ip().to_canonical());
+        let address = Arc::clone(of_address.or_insert_with(|| Places::new(per_ip)));
+        let admission = Admission { node: Arc::clone(&self.places), address };
+        let Some(worker) = self.workers.iter_mut().min_by_key(|worker| Arc::strong_count(&worker.counted))
         else {
             return;
         };
-        let seat = Seat { of_worker: Arc::clone(&worker.seats), of_address };
-        let newcomer = Newcomer { socket, peer, port, admission, seat };
+        let counted = Arc::clone(&worker.counted);
+        let newcomer = Newcomer { socket, peer, port, admission, counted };
         if worker.sender.post(ToWorker::Newcomer(newcomer)).is_err()
             && let Some(spent) = self.log.spend(self.now)
         {
@@ -198,24 +201,27 @@ impl Front {
         }
     }
 
-    fn receivers(&self) -> usize {
-        self.workers.iter().map(|worker| Arc::strong_count(&worker.seats) - 1).sum()
+    fn connections(&self) -> usize {
+        self.workers.iter().map(|worker| Arc::strong_count(&worker.counted) - 1).sum()
     }
 
-    fn tell_workers(&mut self, message: impl Fn() -> ToWorker) {
-        for worker in &mut self.workers {
-            if worker.sender.post(message()).is_err() {
-                log::debug!("a worker has ended already");
-            }
-            worker.sender.flush();
-        }
-    }
-
-    /// Until the last receiver has gone, the time is over, or another signal comes.
-    fn wait_for_drain(&mut self, events: &mut Events) {
+    /// Tells the workers to say goodbye and waits until the last connection has gone, the time is over, or another
+    /// signal comes.
+    fn drain(&mut self, events: &mut Events) {
         let deadline = self.now + self.limits.drain;
-        while self.receivers() > 0 && self.now < deadline {
-            self.retry_at = Some(self.now + Duration::from_millis(10));
+        let mut untold: Vec<usize> = (0..self.workers.len()).collect();
+        loop {
+            // A full mailbox refuses the message; its worker is about to make room. (One that has ended always does.)
+            untold.retain(|&index| {
+                let sender = &mut self.workers[index].sender;
+                let refused = sender.post(ToWorker::Drain).is_err();
+                sender.flush();
+                refused
+            });
+            if self.connections() == 0 || self.now >= deadline {
+                return;
+            }
+            self.retry_at = Some(self.now + DRAIN_LOOK);
             self.wait(events);
             if self.signals.pending().next().is_some() {
                 log::info!("asked again: ending at once");

@@ -20,6 +20,7 @@ pub mod chunk;
 pub mod ring;
 pub mod mailbox;
 pub mod worker;
+pub mod places;
 pub mod front;
 pub mod metrics;
 pub mod logging;

@@ -13,6 +13,7 @@ use mio::net::TcpStream;
 use mio::{Registry, Token, Waker};
 
 use crate::chunk::SharedChunk;
+use crate::places::Admission;
 use crate::proto::ts::Codecs;
 
 /// Index of a stream in the order of the configuration; the same on every thread.
@@ -40,7 +41,7 @@ pub enum ToWorker {
     Stop,
 }
 
-/// A receiver just accepted, non-blocking, its socket options set.
+/// A connection just accepted, non-blocking, its socket options set.
 #[derive(Debug)]
 pub struct Newcomer {
     /// The connection.
@@ -49,28 +50,10 @@ pub struct Newcomer {
     pub peer: SocketAddr,
     /// Index of the listening port it came through, in the order of the configuration.
     pub port: usize,
-    /// Whether there was room for it.
+    /// Where it must find a place to be sent a stream.
     pub admission: Admission,
-    /// Held as long as the connection lives.
-    pub seat: Seat,
-}
-
-/// Whether there is room for a receiver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// It is served.
-    Admitted,
-    /// It is told that the node is full, and nothing else.
-    Full,
-}
-
-/// A receiver's place in the counts of front, which gets it back when the connection is dropped: nobody has to say so.
-#[derive(Clone, Debug, Default)]
-pub struct Seat {
-    /// One of the receivers of the worker.
-    pub of_worker: Arc<()>,
-    /// One of the connections from its address.
-    pub of_address: Arc<()>,
+    /// Held as long as the connection lives: how front counts the connections of a worker.
+    pub counted: Arc<()>,
 }
 
 /// What ingest is told.

@@ -59,7 +59,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         demo::take_over_input(&mut config);
     }
     let app = App::open(config).map_err(|error| error.to_string())?;
-    eprint!("tsstream {}\n{}", env!("CARGO_PKG_VERSION"), app.greeting());
+    log.print(format!("tsstream {}\n{}", env!("CARGO_PKG_VERSION"), app.greeting()));
     warnings.iter().for_each(|warning| log::warn!("{warning}"));
     let picture = match app.inputs().first() {
         Some((_, address)) if is_demo => Some(Publisher::start(*address)),

@@ -7,6 +7,7 @@
 
 use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
@@ -18,7 +19,8 @@ use super::shard::Shard;
 use super::streaming::{Patience, Pumped, Streaming, Tally};
 use super::{Settings, routes};
 use crate::config::{ReceiverPort, ReceiverProtocol, Start};
-use crate::mailbox::{Admission, Newcomer, Seat, StreamId};
+use crate::mailbox::{Newcomer, StreamId};
+use crate::places::{Admission, Admitted};
 use crate::proto::http;
 use crate::proto::ws;
 
@@ -43,7 +45,7 @@ const READS_PER_TURN_MAX: usize = 8;
 /// A WebSocket on which nothing has been sent for so long is pinged, so that proxies keep it open.
 const PING_AFTER: Duration = Duration::from_secs(25);
 
-/// A ping must have been answered after this.
+/// A ping must have been answered after this, if nothing has been sent since.
 const PONG_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Close codes of RFC 6455 §7.4.1.
@@ -88,10 +90,13 @@ pub struct Conn {
     pub leave: Option<Leave>,
     /// That it came has been logged.
     pub announced: bool,
+    /// It waits for the loop to call [`resume`](Self::resume).
+    pub lined_up: bool,
     port: usize,
     admission: Admission,
+    admitted: Option<Admitted>,
     state: State,
-    _seat: Seat,
+    _counted: Arc<()>,
 }
 
 /// A connection's membership in a stream.
@@ -134,8 +139,8 @@ enum State {
 #[derive(Debug)]
 enum Speech {
     /// WebSocket frames.
-    WebSocket { reader: ws::Reader, pinged_at: Option<Instant> },
-    /// It has nothing to say.
+    WebSocket { reader: ws::Reader, awaits_pong: bool },
+    /// It has nothing to say, or has said its last word.
     Ignored,
 }
 
@@ -151,10 +156,12 @@ impl Conn {
             joined: None,
             leave: None,
             announced: false,
+            lined_up: false,
             port: newcomer.port,
             admission: newcomer.admission,
+            admitted: None,
             state,
-            _seat: newcomer.seat,
+            _counted: newcomer.counted,
         }
     }
 
@@ -163,9 +170,6 @@ impl Conn {
         let port = self.port(desk);
         if port.protocol == ReceiverProtocol::WebSocket {
             return Ok(Next::Wait);
-        }
-        if self.admission == Admission::Full {
-            return Err(Leave::Full);
         }
         if port.filter.contains(self.peer.ip()) {
             return Err(Leave::Filtered);
@@ -177,10 +181,20 @@ impl Conn {
     /// The socket has something to read.
     pub fn readable(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
         let scratch = std::mem::take(&mut desk.scratch);
+        let next = self.read(scratch, desk);
+        desk.scratch = scratch;
+        next
+    }
+
+    fn read(&mut self, scratch: &mut [u8], desk: &mut Desk) -> Result<Next, Leave> {
         for _ in 0..READS_PER_TURN_MAX {
-            // Before a kept-alive connection's answer is out, its next request stays in the socket.
-            if let State::Answer { .. } = self.state {
-                return Ok(Next::Wait);
+            match &self.state {
+                // Before a kept-alive connection's answer is out, its next request stays in the socket.
+                State::Answer { .. } => return Ok(Next::Wait),
+                // So many bytes hold a request, or none that will be answered: first come, first served. With what
+                // one read adds, this is the bound of the bytes gathered.
+                State::Head { bytes, .. } if bytes.len() >= http::HEAD_BYTES_MAX => return Ok(Next::Resume),
+                _ => {}
             }
             let read = match self.socket.read(scratch) {
                 Ok(0) => return Err(Leave::ClosedByReceiver),
@@ -196,7 +210,11 @@ impl Conn {
                         return Ok(Next::Resume);
                     }
                 }
-                State::Streaming(_, Speech::WebSocket { .. }) => self.listen(&scratch[..read], desk)?,
+                State::Streaming(_, Speech::WebSocket { .. }) => {
+                    if self.listen(&scratch[..read], desk)? == Next::Resume {
+                        return Ok(Next::Resume);
+                    }
+                }
                 State::Streaming(_, Speech::Ignored) | State::Answer { .. } => {}
                 State::Lingering { read: total, .. } => {
                     *total += read;
@@ -226,13 +244,13 @@ impl Conn {
 
     /// There may be more to read or to send without an event to tell.
     pub fn resume(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
-        let sending = match &self.state {
+        let next = match &self.state {
             State::Streaming(..) => self.pump_unless_blocked(desk)?,
             State::Head { bytes, .. } if !bytes.is_empty() => self.read_head(desk)?,
             _ => Next::Wait,
         };
-        let reading = self.readable(desk)?;
-        Ok(if sending == Next::Resume { Next::Resume } else { reading })
+        // What is to be read waits until there is nothing else to come back for.
+        if next == Next::Resume { Ok(next) } else { self.readable(desk) }
     }
 
     /// Its stream may have a chunk that it has not been sent. The hot path: once per receiver and chunk.
@@ -280,18 +298,18 @@ impl Conn {
                 if streaming.is_stalled(&patience, now) {
                     return Err(Leave::Stalled);
                 }
-                let Speech::WebSocket { pinged_at, .. } = speech else { return Ok(Next::Wait) };
+                let Speech::WebSocket { awaits_pong, .. } = speech else { return Ok(Next::Wait) };
                 if streaming.is_blocked() {
                     return Ok(Next::Wait);
                 }
-                match *pinged_at {
-                    Some(at) if now.duration_since(at) >= PONG_TIME_MAX => return Err(Leave::NoPong),
-                    None if now.duration_since(streaming.progress_at()) >= PING_AFTER => {
-                        *pinged_at = Some(now);
-                        streaming.outbox.control(&ws::ping(b""));
-                        return self.pump(desk);
-                    }
-                    _ => {}
+                let silence = now.duration_since(streaming.progress_at());
+                if *awaits_pong && silence >= PONG_TIME_MAX {
+                    return Err(Leave::NoPong);
+                }
+                if !*awaits_pong && silence >= PING_AFTER {
+                    *awaits_pong = true;
+                    streaming.outbox.control(&ws::ping(b""));
+                    return self.pump(desk);
                 }
                 Ok(Next::Wait)
             }
@@ -342,10 +360,6 @@ impl Conn {
             Err(error) => return self.answer(Answer::refusal(error.status(), &error.to_string()), desk),
         };
         let rest = bytes.split_off(head_len);
-        if self.admission == Admission::Full {
-            self.leave = Some(Leave::Full);
-            return self.answer(Answer::refusal(http::Status::ServiceUnavailable, "the node is full"), desk);
-        }
         match routes::route(&request, desk.settings, self.port(desk), desk.shard) {
             Route::Answer(answer) => {
                 self.state = State::Head { bytes: rest, since: desk.now, time_max: HEAD_TIME_MAX };
@@ -375,6 +389,7 @@ impl Conn {
                 break;
             }
             match self.socket.write_vectored(&[IoSlice::new(head), IoSlice::new(body)]) {
+                Ok(0) => return Err(Leave::Socket(ErrorKind::WriteZero)),
                 Ok(written) => *sent += written,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Next::Wait),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -399,6 +414,16 @@ impl Conn {
         rest: &[u8],
         desk: &mut Desk,
     ) -> Result<Next, Leave> {
+        self.admitted = self.admission.admit();
+        if self.admitted.is_none() {
+            self.leave = Some(Leave::Full);
+            return match over {
+                Over::Tcp => Err(Leave::Full),
+                Over::WebSocket | Over::Http => {
+                    self.answer(Answer::refusal(http::Status::ServiceUnavailable, "the node is full"), desk)
+                }
+            };
+        }
         let form = if over == Over::WebSocket { Form::Frames } else { Form::Payloads };
         let from = desk.shard.first_to_offer(stream);
         let mut outbox = match self.port(desk).start {
@@ -407,16 +432,16 @@ impl Conn {
         };
         outbox.open_with(head);
         let speech = match over {
-            Over::WebSocket => Speech::WebSocket { reader: ws::Reader::default(), pinged_at: None },
+            Over::WebSocket => Speech::WebSocket { reader: ws::Reader::default(), awaits_pong: false },
             Over::Http | Over::Tcp => Speech::Ignored,
         };
         self.state = State::Streaming(Streaming::new(outbox, desk.now), speech);
         let slot = desk.shard.join(stream, desk.key);
         self.joined = Some(Joined { stream, slot, over, tally: Tally::default() });
-        if over == Over::WebSocket {
-            self.listen(rest, desk)?;
+        match self.listen(rest, desk)? {
+            Next::Resume => Ok(Next::Resume),
+            Next::Wait => self.pump_unless_blocked(desk),
         }
-        self.pump_unless_blocked(desk)
     }
 
     fn pump_unless_blocked(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
@@ -441,36 +466,36 @@ impl Conn {
     }
 
     /// Hears what a WebSocket client says: answers pings and goodbyes, ignores messages.
-    fn listen(&mut self, mut said: &[u8], desk: &mut Desk) -> Result<(), Leave> {
-        let State::Streaming(streaming, Speech::WebSocket { reader, pinged_at }) = &mut self.state else {
-            return Ok(());
-        };
-        *pinged_at = None;
+    fn listen(&mut self, mut said: &[u8], desk: &mut Desk) -> Result<Next, Leave> {
+        let State::Streaming(streaming, speech) = &mut self.state else { return Ok(Next::Wait) };
+        let Speech::WebSocket { reader, awaits_pong } = speech else { return Ok(Next::Wait) };
+        *awaits_pong = false;
         while !said.is_empty() {
-            match reader.read(said) {
+            let (leave, goodbye) = match reader.read(said) {
                 Ok((consumed, incoming)) => {
                     said = &said[consumed..];
                     match incoming {
-                        Some(ws::Incoming::Ping(payload)) => streaming.outbox.control(&ws::pong(&payload)),
-                        Some(ws::Incoming::Close(code)) => {
-                            streaming.outbox.end(&ws::close(code.unwrap_or(CLOSE_NORMAL), ""));
-                            self.leave.get_or_insert(Leave::ClosedByReceiver);
-                            break;
+                        Some(ws::Incoming::Ping(payload)) => {
+                            streaming.outbox.control(&ws::pong(&payload));
+                            continue;
                         }
-                        Some(ws::Incoming::Pong | ws::Incoming::Message) | None => {}
+                        Some(ws::Incoming::Pong | ws::Incoming::Message) | None => continue,
+                        Some(ws::Incoming::Close(code)) => {
+                            (Leave::ClosedByReceiver, ws::close(code.unwrap_or(CLOSE_NORMAL), ""))
+                        }
                     }
                 }
                 Err(violation) => {
-                    streaming.outbox.end(&ws::close(violation.close_code(), &violation.to_string()));
-                    self.leave.get_or_insert(Leave::Violation(violation));
-                    break;
+                    (Leave::Violation(violation), ws::close(violation.close_code(), &violation.to_string()))
                 }
-            }
+            };
+            streaming.outbox.end(&goodbye);
+            self.leave.get_or_insert(leave);
+            // There is nothing to be read after a goodbye, and no telling frames apart after a violation.
+            *speech = Speech::Ignored;
+            break;
         }
-        if streaming.outbox.is_mid_frame() {
-            self.pump_unless_blocked(desk)?;
-        }
-        Ok(())
+        if streaming.outbox.is_mid_frame() { self.pump_unless_blocked(desk) } else { Ok(Next::Wait) }
     }
 
     /// The last word has been sent: shuts our side and waits a little for the peer's end, since closing a socket with
@@ -490,3 +515,6 @@ impl Conn {
 fn patience(port: &ReceiverPort) -> Patience {
     Patience { lag_max: port.lag_max, stall_max: port.stall_max }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ pub mod routes;
 pub mod shard;
 pub mod streaming;
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,16 +24,16 @@ use shard::Shard;
 use streaming::Tally;
 
 use crate::config::{Buffer, ReceiverPort};
-use crate::logging::{LogBudget, Spent};
+use crate::logging::LogBudget;
 use crate::mailbox::{Mailbox, Newcomer, Sender, ToIngest, ToWorker, WorkerId, mailbox};
 
 /// Messages that a worker's mailbox holds: at 1,000 chunks a second, four seconds of a worker that does not look.
 const MAILBOX_MESSAGES_MAX: usize = 4096;
 
-/// Readiness events taken from the system at once.
-const EVENTS_PER_TURN_MAX: usize = 1024;
+/// Readiness events taken from the system at once: each may send a newcomer the whole backlog.
+const EVENTS_PER_TURN_MAX: usize = 256;
 
-/// Receivers visited before the worker looks at its mailbox and at its sockets again, so that one stream with 20,000
+/// Receivers visited, and as many called back, before the worker looks at its mailbox and at its sockets again, so that one stream with 20,000
 /// receivers does not hold up another, nor a newcomer.
 const VISITS_PER_TURN_MAX: usize = 256;
 
@@ -42,7 +43,8 @@ const TICK: Duration = Duration::from_millis(250);
 /// Where reads go to. Receivers have little to say.
 const SCRATCH_BYTES: usize = 16 * 1024;
 
-/// Connections logged at once, and per second from then on; the others are counted.
+/// Arrivals logged at once, and per second from then on; the others are counted. So for departures, lest a rush of
+/// newcomers hides why others leave.
 const LOG_LINES: (u32, u32) = (100, 20);
 
 const WAKER: Token = Token(usize::MAX);
@@ -64,14 +66,15 @@ pub struct Worker {
     settings: Arc<Settings>,
     shard: Shard,
     conns: Slab<Conn>,
-    /// Connections that want another turn without an event.
-    resume: Vec<usize>,
+    /// Connections that want another turn without an event, each once.
+    resume: VecDeque<usize>,
     /// Connections that have ended in this turn. Freed at its end, so that no event of it meets a reused key.
     ended: Vec<(usize, Leave)>,
     scratch: Box<[u8]>,
     now: Instant,
     tick_at: Instant,
-    log: LogBudget,
+    arrivals: LogBudget,
+    departures: LogBudget,
     total: Total,
     id: WorkerId,
     phase: Phase,
@@ -112,12 +115,13 @@ impl Worker {
             settings,
             shard,
             conns: Slab::new(),
-            resume: Vec::new(),
+            resume: VecDeque::new(),
             ended: Vec::new(),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             now,
             tick_at: now + TICK,
-            log: LogBudget::new(LOG_LINES.0, LOG_LINES.1, now),
+            arrivals: LogBudget::new(LOG_LINES.0, LOG_LINES.1, now),
+            departures: LogBudget::new(LOG_LINES.0, LOG_LINES.1, now),
             total: Total::default(),
             id,
             phase: Phase::Serving,
@@ -134,6 +138,7 @@ impl Worker {
                 break;
             }
         }
+        self.abandon();
         let Total { receivers, chunks, sent } = self.total;
         log::info!(
             "worker {} ends: {receivers} receivers, {chunks} chunks in, {} writes and {} bytes out, {} skips",
@@ -234,7 +239,7 @@ impl Worker {
         };
         match act(conn, &mut desk) {
             Ok(Next::Wait) => {}
-            Ok(Next::Resume) => self.resume.push(key),
+            Ok(Next::Resume) => line_up(&mut self.resume, key, conn),
             Err(leave) => self.end(key, leave),
         }
         self.announce(key);
@@ -250,7 +255,7 @@ impl Worker {
                 let Some(conn) = conns.get_mut(key) else { return };
                 match conn.deliver(settings, ring, now) {
                     Ok(Next::Wait) => {}
-                    Ok(Next::Resume) => resume.push(key),
+                    Ok(Next::Resume) => line_up(resume, key, conn),
                     Err(leave) => ended.push((key, leave)),
                 }
             });
@@ -258,8 +263,11 @@ impl Worker {
     }
 
     fn resume_unfinished(&mut self) {
-        let unfinished = std::mem::take(&mut self.resume);
-        for key in unfinished {
+        for _ in 0..self.resume.len().min(VISITS_PER_TURN_MAX) {
+            let Some(key) = self.resume.pop_front() else { break };
+            if let Some(conn) = self.conns.get_mut(key) {
+                conn.lined_up = false;
+            }
             self.with(key, Conn::resume);
         }
     }
@@ -277,6 +285,12 @@ impl Worker {
         for key in 0..self.conns.capacity() {
             self.with(key, Conn::drain);
         }
+    }
+
+    /// Told to stop while some are still connected: they get no goodbye, but their line in the log.
+    fn abandon(&mut self) {
+        self.ended.extend(self.conns.iter().map(|(key, _)| (key, Leave::NodeEnds)));
+        self.bury();
     }
 
     fn end(&mut self, key: usize, leave: Leave) {
@@ -303,7 +317,7 @@ impl Worker {
         let Some(conn) = self.conns.get_mut(key) else { return };
         let Some(joined) = conn.joined.filter(|_| !conn.announced) else { return };
         conn.announced = true;
-        if let Some(spent) = self.log.spend(self.now) {
+        if let Some(spent) = self.arrivals.spend(self.now) {
             let (name, _) = &self.settings.streams[joined.stream.0];
             log::info!("receiver of {name} connected: {} ({}){spent}", conn.peer, over(joined.over));
         }
@@ -314,8 +328,11 @@ impl Worker {
         self.total.sent.bytes += tally.bytes;
         self.total.sent.writes += tally.writes;
         self.total.sent.skips += tally.skips;
+        if conn.joined.is_none() && leave == Leave::ClosedByReceiver {
+            return log::debug!("{} left without a stream", conn.peer);
+        }
         let seconds = self.now.duration_since(conn.opened).as_secs_f64();
-        let Some(spent): Option<Spent> = self.log.spend(self.now) else { return };
+        let Some(spent) = self.departures.spend(self.now) else { return };
         match conn.joined {
             Some(joined) => {
                 let (name, _) = &self.settings.streams[joined.stream.0];
@@ -328,11 +345,14 @@ impl Worker {
                     tally.skips
                 );
             }
-            None if leave == Leave::ClosedByReceiver => {
-                log::debug!("{} left without a stream{spent}", conn.peer)
-            }
             None => log::info!("{} got no stream: {leave}; {seconds:.1} s{spent}", conn.peer),
         }
+    }
+}
+
+fn line_up(resume: &mut VecDeque<usize>, key: usize, conn: &mut Conn) {
+    if !std::mem::replace(&mut conn.lined_up, true) {
+        resume.push_back(key);
     }
 }
 

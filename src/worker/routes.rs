@@ -9,7 +9,7 @@ use super::pages;
 use super::shard::Shard;
 use crate::config::ReceiverPort;
 use crate::mailbox::{StreamId, StreamStatus};
-use crate::proto::http::{Content, Method, Request, Status, refusal, response};
+use crate::proto::http::{BodyKind, Content, Method, Request, Status, refusal, response};
 use crate::proto::ts::{AudioCodec, VideoCodec};
 use crate::proto::ws;
 
@@ -69,6 +69,10 @@ pub fn route(request: &Request, settings: &Settings, port: &ReceiverPort, shard:
             "this port is for receiving streams",
         );
         return Route::Answer(Answer::closing(refusal));
+    }
+    if !matches!(request.body(), Ok(BodyKind::None | BodyKind::Length(0))) {
+        // It would be taken for the next request.
+        return Route::Answer(Answer::refusal(Status::BadRequest, "a request for a stream has no body"));
     }
     if let Some(page) = pages::page(&request.path) {
         let (head, body) = page.answer(request);
@@ -135,6 +139,7 @@ fn status_answer(request: &Request, port: &ReceiverPort, name: &str, status: &St
         return Answer::refusal(Status::Forbidden, "pages of this origin may not read it");
     };
     let headers = [
+        ("Connection", if request.keep_alive() { "keep-alive" } else { "close" }),
         ("Content-Type", "application/json"),
         ("Cache-Control", "no-store"),
         ("Access-Control-Allow-Origin", &allowed_origin),

@@ -90,6 +90,10 @@ impl Shard {
     pub fn join(&mut self, stream: StreamId, key: usize) -> usize {
         let state = &mut self.streams[stream.0];
         state.receivers.push(key);
+        if state.visits_left > 0 {
+            // Those still to be visited are the next so many, and it may have come to stand among them.
+            state.visits_left += 1;
+        }
         match state.subscription {
             Subscription::None => self.subscribe(stream),
             Subscription::Idle(_) => state.subscription = Subscription::Held,
@@ -204,5 +208,161 @@ impl Shard {
             self.dirty.push_back(stream);
         }
         state.visits_left = state.receivers.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use mio::{Poll, Token};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::chunk::{Chunk, Entry, Framed, Sealed};
+    use crate::mailbox::{Mailbox, mailbox};
+
+    const LIVE: StreamId = StreamId(0);
+
+    struct Bench {
+        shard: Shard,
+        to_ingest: Mailbox<ToIngest>,
+        now: Instant,
+        _poll: Poll,
+    }
+
+    impl Bench {
+        fn new() -> Bench {
+            let poll = Poll::new().unwrap();
+            let (ingest, to_ingest) = mailbox(2, poll.registry(), Token(0)).unwrap();
+            let buffer = Buffer { time: Duration::from_secs(10), bytes: 1 << 20 };
+            let shard = Shard::new([buffer; 3].into_iter(), ingest, WorkerId(0));
+            #[allow(clippy::disallowed_methods, reason = "any instant will do to begin with")]
+            let now = Instant::now();
+            Bench { shard, to_ingest, now, _poll: poll }
+        }
+
+        fn set_live(&mut self, live: bool) {
+            let status = StreamStatus { live, ..StreamStatus::default() };
+            self.shard.set_status(LIVE, Arc::new(status));
+        }
+
+        fn chunk(&self, sequence: u64) -> SharedChunk {
+            let sealed = Sealed {
+                body: Framed::binary(&[7; 188]),
+                received: self.now,
+                entry: Some(Entry::default()),
+                follows_discontinuity: false,
+                starts_at_frame: true,
+            };
+            Arc::new(Chunk { sequence, sealed })
+        }
+
+        fn asked(&self) -> Vec<&'static str> {
+            let words = |message| match message {
+                ToIngest::Subscribe(..) => "subscribe",
+                ToIngest::Unsubscribe(..) => "unsubscribe",
+                ToIngest::Stop => "stop",
+            };
+            std::iter::from_fn(|| self.to_ingest.take()).map(words).collect()
+        }
+    }
+
+    #[test]
+    fn a_stream_is_had_as_long_as_somebody_wants_it() {
+        let mut bench = Bench::new();
+        let first = bench.shard.join(LIVE, 10);
+        bench.shard.join(LIVE, 11);
+        assert_eq!(bench.asked(), ["subscribe"]);
+        bench.shard.chunk(LIVE, bench.chunk(4));
+        assert_eq!(bench.shard.ring(LIVE).next(), 0, "of an earlier subscription");
+        bench.set_live(true);
+        bench.shard.backlog(LIVE, vec![bench.chunk(5), bench.chunk(6)]);
+        bench.shard.chunk(LIVE, bench.chunk(7));
+        assert_eq!((bench.shard.ring(LIVE).first(), bench.shard.ring(LIVE).next()), (5, 8));
+
+        assert_eq!(bench.shard.leave(LIVE, first), Some(11), "who stands in its place now");
+        assert_eq!(bench.shard.leave(LIVE, first), None);
+        assert!(!bench.shard.is_dirty());
+        bench.shard.tick(bench.now);
+        bench.shard.tick(bench.now + UNSUBSCRIBE_AFTER / 2);
+        bench.shard.join(LIVE, 12);
+        bench.shard.tick(bench.now + UNSUBSCRIBE_AFTER);
+        assert_eq!(bench.asked(), [""; 0], "it came back in time");
+        bench.shard.leave(LIVE, 0);
+        bench.shard.tick(bench.now + UNSUBSCRIBE_AFTER);
+        bench.shard.tick(bench.now + 2 * UNSUBSCRIBE_AFTER);
+        assert_eq!(bench.asked(), ["unsubscribe"]);
+        bench.shard.chunk(LIVE, bench.chunk(8));
+        assert_eq!(bench.shard.ring(LIVE).bytes(), 0);
+    }
+
+    #[test]
+    fn what_ingest_had_no_room_to_hear_is_asked_again() {
+        let mut bench = Bench::new();
+        for stream in 0..3 {
+            bench.shard.join(StreamId(stream), stream);
+        }
+        assert_eq!(bench.asked().len(), 2);
+        bench.shard.tick(bench.now);
+        assert_eq!(bench.asked(), ["subscribe"]);
+    }
+
+    #[test]
+    fn what_a_publisher_left_behind_is_not_offered() {
+        let mut bench = Bench::new();
+        bench.shard.join(LIVE, 10);
+        bench.shard.backlog(LIVE, vec![bench.chunk(5)]);
+        assert_eq!(bench.shard.ring(LIVE).bytes(), 0, "it had gone before anybody asked");
+        bench.set_live(true);
+        bench.shard.chunk(LIVE, bench.chunk(6));
+        assert_eq!(bench.shard.first_to_offer(LIVE), 0);
+        bench.set_live(false);
+        assert_eq!(bench.shard.first_to_offer(LIVE), 7);
+    }
+
+    proptest! {
+        #[test]
+        fn everybody_is_visited_after_the_last_chunk(
+            steps in proptest::collection::vec((0_u8..5, 0_usize..8), 1..200),
+        ) {
+            let mut bench = Bench::new();
+            bench.set_live(true);
+            // Slot by slot, as the connections know it; and who has not been visited since it had something to get.
+            let mut slots = vec![0];
+            let mut waiting = BTreeSet::new();
+            bench.shard.join(LIVE, 0);
+            bench.shard.backlog(LIVE, Vec::new());
+            let visit = |shard: &mut Shard, waiting: &mut BTreeSet<usize>, most| {
+                shard.visit(most, |key, _| {
+                    waiting.remove(&key);
+                })
+            };
+            for (number, (step, which)) in steps.into_iter().enumerate() {
+                let key = number + 1;
+                match step {
+                    0 => {
+                        bench.shard.chunk(LIVE, bench.chunk(number as u64));
+                        waiting.extend(&slots);
+                    }
+                    1 => {
+                        prop_assert_eq!(bench.shard.join(LIVE, key), slots.len());
+                        slots.push(key);
+                    }
+                    2 if slots.len() > 1 => {
+                        let slot = which % slots.len();
+                        waiting.remove(&slots.swap_remove(slot));
+                        prop_assert_eq!(bench.shard.leave(LIVE, slot), slots.get(slot).copied());
+                    }
+                    _ => {
+                        visit(&mut bench.shard, &mut waiting, which);
+                    }
+                }
+            }
+            while bench.shard.is_dirty() {
+                prop_assert!(visit(&mut bench.shard, &mut waiting, 3) > 0);
+            }
+            prop_assert!(waiting.is_empty(), "{:?} were not visited", waiting);
+        }
     }
 }

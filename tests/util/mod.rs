@@ -6,6 +6,7 @@
 pub mod media;
 pub mod node;
 pub mod publish;
+pub mod raw;
 pub mod receive;
 pub mod tap;
 pub mod ts;

@@ -44,11 +44,17 @@ impl Node {
     /// Runs a node on this configuration and waits until it is ready.
     #[track_caller]
     pub fn start(config: &str) -> Node {
+        Node::start_with(&[], config)
+    }
+
+    /// The same with these arguments before.
+    #[track_caller]
+    pub fn start_with(arguments: &[&str], config: &str) -> Node {
         let directory = Directory::new("node");
         let file = directory.file("app.conf");
         std::fs::write(&file, config).expect("the configuration can be written");
         let mut command = Command::new(env!("CARGO_BIN_EXE_tsstream"));
-        command.arg("-c").arg(&file);
+        command.args(arguments).arg("-c").arg(&file);
         Node::run(command, directory)
     }
 

@@ -98,6 +98,11 @@ impl Receiver {
         Receiver { socket, capture, thread: Some(thread) }
     }
 
+    /// The address by which the node knows it.
+    pub fn peer(&self) -> SocketAddr {
+        self.socket.local_addr().expect("it is connected")
+    }
+
     /// How many bytes have arrived.
     pub fn length(&self) -> u64 {
         self.capture.lock().expect("the capture is whole").length
