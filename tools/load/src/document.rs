@@ -6,8 +6,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::cases::{Case, Row, Table, Verdict};
+use crate::cases::Case;
 use crate::results::Results;
+use crate::table::{Row, Table, Verdict};
 
 /// Widths of the columns of text.
 const WIDTHS: [usize; 2] = [58, 62];

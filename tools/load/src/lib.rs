@@ -1,4 +1,8 @@
 //! Loads stream servers: feeds them a transport stream, receives it thousands of times, checks every byte, measures.
+//!
+//! A [`run`] takes [`content`] that can be foretold, lets a [`feed`] send it to a server and [`receive`] take it from there;
+//! [`verify`] compares, and a [`report`] says what came of it. A [`lab`] starts [`servers`] itself, a [`floor`] among them,
+//! one after the other, and [`cases`] say what must come of that.
 
 pub mod address;
 pub mod cases;
@@ -10,6 +14,7 @@ pub mod floor;
 pub mod handshake;
 pub mod host;
 pub mod lab;
+pub mod metric;
 pub mod plot;
 pub mod process;
 pub mod receive;
@@ -17,4 +22,5 @@ pub mod report;
 pub mod results;
 pub mod run;
 pub mod servers;
+pub mod table;
 pub mod verify;

@@ -2,11 +2,13 @@
 
 use std::process::ExitCode;
 
-use tsload::cases::{CASES, COST, Case, P99, Table, Verdict};
+use tsload::cases::{CASES, Case};
 use tsload::document;
 use tsload::lab::Scenario;
+use tsload::metric::{COST, P99};
 use tsload::plot;
 use tsload::results::{Results, run_all};
+use tsload::table::{Table, Verdict};
 
 use super::lab::{self, say, warn_if_disturbed};
 

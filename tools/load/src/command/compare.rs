@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
-use tsload::cases::{COST, MEMORY, Metric, P99, Row, Table, Verdict, overview};
 use tsload::document;
 use tsload::lab::{Scenario, Shape, Source};
+use tsload::metric::{COST, MEMORY, Metric, P99};
 use tsload::plot;
 use tsload::results::{Results, run_all};
 use tsload::servers::Server;
+use tsload::table::{Row, Table, Verdict, overview};
 
 use super::lab::{self, say, warn_if_disturbed};
 use super::values::bits;
