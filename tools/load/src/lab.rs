@@ -22,6 +22,12 @@ const STORM_AFTER_NS: u64 = 1_000_000_000;
 /// Receivers that connect in a second, but for storms.
 const CONNECTS_PER_SECOND: u64 = 5_000;
 
+/// How often receivers that don't read are emptied, in milliseconds.
+const DRAIN_MS: u64 = 100;
+
+/// What a socket takes before it is read for the first time, by Linux's defaults.
+const SOCKET_BYTES: u64 = 64 * 1024;
+
 /// Longer than any run: ffmpeg ends by itself after that.
 const FFMPEG_SECONDS_MAX: &str = "120";
 
@@ -108,6 +114,19 @@ impl Shape {
         [steady, stalled, storm].into_iter().filter(|group| group.count > 0).collect()
     }
 
+    /// Receivers that don't read are emptied ten times a second, which leaves the load's core free to take times; but
+    /// whenever something comes if that is more than a socket holds, and in a storm, where each begins with a keyframe.
+    fn drain(&self) -> Drain {
+        match self.source {
+            Source::Synthetic(bits, _)
+                if bits / 8 / 1000 * DRAIN_MS < SOCKET_BYTES / 2 && self.storm == 0 =>
+            {
+                Drain::EveryMs(DRAIN_MS)
+            }
+            _ => Drain::OnEvent,
+        }
+    }
+
     fn feeds(&self, addresses: &[Address]) -> Result<Vec<(Arc<Content>, Address)>, String> {
         let Source::Synthetic(bits, bursts) = self.source else { return Ok(Vec::new()) };
         let numbered = (1..).zip(addresses);
@@ -138,7 +157,7 @@ impl Lab {
                     .collect(),
                 sources: Vec::new(),
             },
-            drain: Drain::OnEvent,
+            drain: shape.drain(),
             settle_ns: SETTLE_NS,
             measure_ns: self.measure_ns,
             server: Some(running.id()),

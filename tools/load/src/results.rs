@@ -58,6 +58,20 @@ pub fn run_all(
     results
 }
 
+impl Figure {
+    /// `None` without values.
+    fn of(mut values: Vec<f64>) -> Option<Figure> {
+        values.sort_by(f64::total_cmp);
+        let (least, most) = (*values.first()?, *values.last()?);
+        let middle = values.len() / 2;
+        let median = match values.len() % 2 {
+            0 => f64::midpoint(values[middle - 1], values[middle]),
+            _ => values[middle],
+        };
+        Some(Figure { median, least, most })
+    }
+}
+
 impl Results {
     /// Adds a run.
     pub fn add(&mut self, key: &str, report: Report) {
@@ -72,15 +86,15 @@ impl Results {
 
     /// `figure` over the runs of a scenario; `None` without runs, or if one of them does not have it.
     pub fn figure(&self, key: &str, figure: impl Fn(&Report) -> Option<f64>) -> Option<Figure> {
-        let mut values = self.runs(key).iter().map(figure).collect::<Option<Vec<f64>>>()?;
-        values.sort_by(f64::total_cmp);
-        let (least, most) = (*values.first()?, *values.last()?);
-        let middle = values.len() / 2;
-        let median = match values.len() % 2 {
-            0 => f64::midpoint(values[middle - 1], values[middle]),
-            _ => values[middle],
-        };
-        Some(Figure { median, least, most })
+        Figure::of(self.runs(key).iter().map(figure).collect::<Option<Vec<f64>>>()?)
+    }
+
+    /// A figure of one scenario divided by that of another, round by round: what slows the machine down for a while
+    /// slows down both.
+    pub fn ratio(&self, keys: [&str; 2], figure: impl Fn(&Report) -> Option<f64>) -> Option<Figure> {
+        let rounds = self.runs(keys[0]).iter().zip(self.runs(keys[1]));
+        let ratios = rounds.map(|(ours, theirs)| Some(figure(ours)? / figure(theirs)?));
+        Figure::of(ratios.collect::<Option<Vec<f64>>>()?)
     }
 
     /// Runs of all scenarios, and how many of them were disturbed by other programs.
@@ -117,6 +131,10 @@ mod tests {
         assert_eq!(results.figure("even", seconds).unwrap().median, 3.0);
         assert_eq!(results.figure("none", seconds), None);
         assert_eq!(results.figure("odd", |_| None), None);
+        assert_eq!(
+            results.ratio(["odd", "even"], seconds),
+            Some(Figure { median: 1.0, least: 1.0, most: 1.0 })
+        );
         assert_eq!(results.doubt("odd"), None);
         assert_eq!(results.doubt("none").unwrap(), "was not run");
     }

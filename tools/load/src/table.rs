@@ -52,20 +52,15 @@ impl Table {
         let what = format!("{}: {} against {}", metric.name, keys[0], keys[1]);
         let target = format!("<= {bound:.2} x");
         let figures = keys.map(|key| results.figure(key, metric.of));
-        let found = match figures {
-            [Some(ours), Some(theirs)] => Some((
-                ours.median / theirs.median,
-                format!(
-                    "{:.2} x ({} against {} {})",
-                    ours.median / theirs.median,
-                    spread(ours),
-                    spread(theirs),
-                    metric.unit
-                ),
-            )),
-            _ => None,
-        };
-        self.add(case, what, target, results, &keys, found.map(|(ratio, words)| (ratio <= bound, words)));
+        let found =
+            results.ratio(keys, metric.of).zip(figures[0].zip(figures[1])).map(|(ratio, (ours, theirs))| {
+                let (ours, theirs) = (short(ours.median), short(theirs.median));
+                (
+                    ratio.median <= bound,
+                    format!("{} x ({ours} against {theirs} {})", spread(ratio), metric.unit),
+                )
+            });
+        self.add(case, what, target, results, &keys, found);
     }
 
     /// A figure of one scenario: at most `bound`.

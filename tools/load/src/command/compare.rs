@@ -80,16 +80,16 @@ impl Arguments {
     fn table(&self, results: &Results) -> Table {
         let mut table = Table::default();
         for receivers in &self.receivers {
-            let cost = |name: &str| results.figure(&key(name, *receivers), COST.of).map(|cost| cost.median);
-            let first = cost(&self.servers[0]);
+            let first = key(&self.servers[0], *receivers);
             for name in &self.servers {
                 let key = key(name, *receivers);
-                let ratio = cost(name).zip(first).map(|(cost, first)| cost / first);
+                let ratio = results.ratio([&key, &first], COST.of);
                 let (found, verdict) = match overview(results, &key) {
                     Ok(words) if results.doubt(&key).is_none() => (words, Verdict::None),
                     Ok(words) | Err(words) => (words, Verdict::Void),
                 };
-                let target = ratio.map_or(String::new(), |ratio| format!("{ratio:.2} x {}", self.servers[0]));
+                let target =
+                    ratio.map_or(String::new(), |ratio| format!("{:.2} x {}", ratio.median, self.servers[0]));
                 table.rows.push(Row { case: '-', what: key, found, target, verdict });
             }
         }
