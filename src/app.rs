@@ -13,10 +13,18 @@ use std::time::Duration;
 
 use mio::net::TcpListener;
 
-use crate::config::{Config, Format, InputProtocol, ReceiverPort, ReceiverProtocol, RunMode, Stream};
+use crate::balance::Balance;
+use crate::config::{
+    Config, Datagrams, Format, Framing, HopProtocol, InputProtocol, NextHop, ReceiverPort, ReceiverProtocol,
+    RunMode, Stream,
+};
 use crate::front::{Front, Limits};
+use crate::hops::{self, Hops, Own, Waits};
+use crate::identity::NodeId;
 use crate::ingest::Ingest;
 use crate::mailbox::{Sender, ToIngest, ToWorker, WorkerId};
+use crate::metrics::OutputMetrics;
+use crate::monitor::{self, Monitor};
 use crate::net::{self, BindError};
 use crate::worker::{Settings, Worker};
 
@@ -33,6 +41,8 @@ pub struct App {
     ingest: Ingest,
     to_ingest: Sender<ToIngest>,
     listeners: Vec<TcpListener>,
+    /// RunMode `monitor`, in which there is nothing else.
+    monitor: Option<Monitor>,
 }
 
 /// Why a node can't start.
@@ -68,20 +78,11 @@ impl App {
     /// # Errors
     /// When one can't be opened, or the configuration asks for what this version does not do.
     pub fn open(config: Config) -> Result<App, StartError> {
-        if config.run_mode == RunMode::Monitor {
-            return Err(StartError::NotBuilt("[app] RunMode = monitor is not in this version yet".into()));
-        }
-        if let Some(hop) = config.next_hops.first() {
-            let words = format!(
-                "[dispatch] sends to {}:{}, and feeding next hops is not in this version yet: use Protocol = CUSTOM",
-                hop.host, hop.port
-            );
-            return Err(StartError::NotBuilt(words));
-        }
         let (ingest, to_ingest) = Ingest::bind(&config.streams, config.authority.clone())?;
         let listen = |port: &ReceiverPort| net::listen_for_receivers(&port.section, port.bind);
         let listeners = config.ports.iter().map(listen).collect::<Result<_, _>>()?;
-        Ok(App { config, ingest, to_ingest, listeners })
+        let monitor = config.monitor_bind.map(|address| Monitor::bind(&config, address)).transpose()?;
+        Ok(App { config, ingest, to_ingest, listeners, monitor })
     }
 
     /// Where publishers of each stream are awaited: the configured addresses, with the real port for port 0.
@@ -119,6 +120,22 @@ impl App {
             };
             lines.push_str(&line);
         }
+        for hop in &self.config.next_hops {
+            let protocol = match hop.protocol {
+                HopProtocol::Tcp => "tcp",
+                HopProtocol::Udp(Datagrams { framing: Framing::Ts, .. }) => "udp",
+                HopProtocol::Udp(Datagrams { framing: Framing::Rtp, .. }) => "rtp",
+            };
+            let stream = &self.config.streams[hop.stream.0].name;
+            lines.push_str(&format!("  feed    {stream:<10} {protocol}://{}:{}\n", hop.host, hop.port));
+        }
+        if let Some(monitor) = &self.monitor {
+            let address = monitor.address();
+            let host = SocketAddr::new(reachable(address.ip()), address.port());
+            let line =
+                format!("  report  to         http://{host}/monitor\n  watch   the tree   http://{host}/\n");
+            lines.push_str(&line);
+        }
         lines
     }
 
@@ -128,29 +145,82 @@ impl App {
     /// When the system gives no thread or no descriptor.
     pub fn run(self) -> Result<(), StartError> {
         self.log_addresses();
-        let App { config, ingest, to_ingest, listeners } = self;
-        let (workers, senders) = workers(&config, &to_ingest)?;
+        let metrics = Arc::new(output_metrics(&self.config));
+        let source = self.report_source(&metrics);
+        let own = self.own_addresses();
+        let App { config, ingest, to_ingest, listeners, monitor } = self;
+        if let Some(monitor) = monitor {
+            return monitor.run().map_err(|error| StartError::System("the monitor can't be set up", error));
+        }
+        let (workers, senders) = workers(&config, &metrics, &to_ingest)?;
+        let balance = Balance::new(senders.clone());
+        let hops = hops(&config, own, &metrics, balance.clone(), &to_ingest)?;
+        let of_hops = hops.iter().map(|(_, sender)| sender.clone());
+        let all_senders: Vec<_> = senders.iter().cloned().chain(of_hops).collect();
         let limits = Limits {
             clients_max: config.clients_max,
             clients_per_ip_max: config.clients_per_ip_max,
             drain: config.drain,
         };
-        let front = Front::new(listeners, senders.clone(), limits, now())
+        let front = Front::new(listeners, balance, all_senders.clone(), limits, now())
             .map_err(|error| StartError::System("the front thread can't be set up", error))?;
-        let stop_senders = senders.clone();
-        let ingest = spawn("ingest".into(), move || ingest.run(senders))?;
-        let workers = workers
-            .into_iter()
-            .enumerate()
-            .map(|(index, worker)| spawn(format!("worker {index}"), move || worker.run()))
-            .collect::<Result<Vec<_>, _>>()?;
+        let ingest = spawn("ingest".into(), move || ingest.run(all_senders))?;
+        let mut threads = Vec::with_capacity(workers.len() + 1);
+        for (index, (worker, sender)) in workers.into_iter().zip(senders).enumerate() {
+            threads.push((spawn(format!("worker {index}"), move || worker.run())?, sender));
+        }
+        if let Some((hops, sender)) = hops {
+            threads.push((spawn("hops".into(), move || hops.run())?, sender));
+        }
+        if let Some(url) = &config.monitor
+            && let Some(destination) = monitor::Destination::new(url, config.monitor_secret.clone())
+        {
+            monitor::start(source, destination)
+                .map_err(|error| StartError::System("the reporter can't be started", error))?;
+        }
         log::info!("ready");
         front.run();
-        for (worker, sender) in workers.into_iter().zip(stop_senders) {
-            stop(worker, sender, || ToWorker::Stop);
+        for (thread, sender) in threads {
+            stop(thread, sender, || ToWorker::Stop);
         }
         stop(ingest, to_ingest, || ToIngest::Stop);
         Ok(())
+    }
+
+    fn own_addresses(&self) -> Own {
+        let mut own =
+            Own { tcp: self.outputs().into_iter().map(|(_, address)| address).collect(), udp: vec![] };
+        for (stream, address) in self.inputs() {
+            match stream.protocol {
+                InputProtocol::Udp => own.udp.push(address),
+                InputProtocol::Tcp | InputProtocol::Http => own.tcp.push(address),
+            }
+        }
+        own
+    }
+
+    /// What the node's reports are made of.
+    fn report_source(&self, output: &Arc<OutputMetrics>) -> monitor::Source {
+        let config = &self.config;
+        let hop = |hop: &NextHop| monitor::Hop {
+            stream: config.streams[hop.stream.0].name.clone(),
+            protocol: match hop.protocol {
+                HopProtocol::Tcp => "TCP",
+                HopProtocol::Udp(_) => "UDP",
+            },
+            host: hop.host.clone(),
+            port: hop.port,
+        };
+        monitor::Source {
+            identity: NodeId::random(),
+            name: config.node.clone(),
+            genesis: config.run_mode == RunMode::Normal,
+            streams: self.inputs().into_iter().map(|(stream, at)| (stream.name.clone(), at)).collect(),
+            ports: self.outputs().into_iter().map(|(_, address)| address).collect(),
+            hops: config.next_hops.iter().map(hop).collect(),
+            input: self.ingest.metrics(),
+            output: Arc::clone(output),
+        }
     }
 
     /// One line for each open address, for people and for programs that start a node with port 0.
@@ -166,22 +236,56 @@ impl App {
             };
             log::info!("listening: [{}] {protocol} {address}", port.section);
         }
+        if let Some(monitor) = &self.monitor {
+            log::info!("listening: [monitor] http {}", monitor.address());
+        }
     }
 }
 
 fn workers(
     config: &Config,
+    metrics: &Arc<OutputMetrics>,
     to_ingest: &Sender<ToIngest>,
 ) -> Result<(Vec<Worker>, Vec<Sender<ToWorker>>), StartError> {
     let streams = config.streams.iter().map(|stream| (stream.name.clone(), stream.buffer)).collect();
-    let settings = Arc::new(Settings { streams, ports: config.ports.clone() });
-    let count = match config.workers {
+    let settings = Settings { streams, ports: config.ports.clone(), metrics: Arc::clone(metrics) };
+    let settings = Arc::new(settings);
+    let make = |index| Worker::new(WorkerId(index), Arc::clone(&settings), to_ingest.clone(), now());
+    let made: io::Result<Vec<_>> = (0..metrics.workers.len()).map(make).collect();
+    Ok(made.map_err(|error| StartError::System("a worker can't be set up", error))?.into_iter().unzip())
+}
+
+/// Counters for as many workers, streams and next hops as there are to be.
+fn output_metrics(config: &Config) -> OutputMetrics {
+    let workers = match config.workers {
         0 => thread::available_parallelism().map_or(1, usize::from),
         count => count,
     };
-    let make = |index| Worker::new(WorkerId(index), Arc::clone(&settings), to_ingest.clone(), now());
-    let made: io::Result<Vec<_>> = (0..count).map(make).collect();
-    Ok(made.map_err(|error| StartError::System("a worker can't be set up", error))?.into_iter().unzip())
+    OutputMetrics::new(workers, config.streams.len(), config.next_hops.len())
+}
+
+/// The hops thread, if there is any next hop. To ingest it is one more worker.
+fn hops(
+    config: &Config,
+    own: Own,
+    metrics: &Arc<OutputMetrics>,
+    workers: Balance,
+    to_ingest: &Sender<ToIngest>,
+) -> Result<Option<(Hops, Sender<ToWorker>)>, StartError> {
+    if config.next_hops.is_empty() {
+        return Ok(None);
+    }
+    let settings = hops::Settings {
+        hops: config.next_hops.clone(),
+        streams: config.streams.iter().map(|stream| stream.name.clone()).collect(),
+        own,
+        waits: Waits::default(),
+        metrics: Arc::clone(metrics),
+    };
+    let id = WorkerId(workers.count());
+    Hops::new(settings, id, workers, to_ingest.clone(), now())
+        .map(Some)
+        .map_err(|error| StartError::System("the hops thread can't be set up", error))
 }
 
 #[allow(clippy::disallowed_methods, reason = "where the clocks of the threads begin")]

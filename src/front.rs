@@ -11,8 +11,9 @@ use mio::{Events, Interest, Poll, Token};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
+use crate::balance::Balance;
 use crate::logging::LogBudget;
-use crate::mailbox::{Newcomer, Sender, ToWorker};
+use crate::mailbox::{Sender, Service, ToWorker};
 use crate::places::{Admission, Places};
 
 /// Connections accepted from one port before the others are looked at.
@@ -48,7 +49,9 @@ pub struct Front {
     /// Listeners that may have a connection waiting of which no event will tell.
     waiting: Vec<usize>,
     signals: Signals,
-    workers: Vec<Link>,
+    workers: Balance,
+    /// Who is told when the node ends.
+    told: Vec<Sender<ToWorker>>,
     places: Arc<Places>,
     /// The places of each address that has a connection.
     addresses: HashMap<IpAddr, Arc<Places>>,
@@ -59,23 +62,16 @@ pub struct Front {
     log: LogBudget,
 }
 
-/// A worker as the front sees it.
-#[derive(Debug)]
-struct Link {
-    sender: Sender<ToWorker>,
-    /// One strong reference more than the worker has connections.
-    counted: Arc<()>,
-}
-
 impl Front {
     /// Takes over `listeners`, whose order is that of the receiver ports in the configuration, and the signals that end
-    /// the process.
+    /// the process. `told` are all that must hear of the end, the `workers` among them.
     ///
     /// # Errors
     /// When the system gives no descriptor for polling or for signals.
     pub fn new(
         mut listeners: Vec<TcpListener>,
-        workers: Vec<Sender<ToWorker>>,
+        workers: Balance,
+        told: Vec<Sender<ToWorker>>,
         limits: Limits,
         now: Instant,
     ) -> io::Result<Front> {
@@ -85,13 +81,13 @@ impl Front {
         }
         let mut signals = Signals::new([SIGTERM, SIGINT])?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
-        let workers = workers.into_iter().map(|sender| Link { sender, counted: Arc::default() }).collect();
         Ok(Front {
             poll,
             listeners,
             waiting: Vec::new(),
             signals,
             workers,
+            told,
             places: Places::new(limits.clients_max),
             addresses: HashMap::new(),
             limits,
@@ -107,7 +103,7 @@ impl Front {
     pub fn run(mut self) {
         let mut events = Events::with_capacity(64);
         while !self.turn(&mut events) {}
-        log::info!("asked to end: saying goodbye to {} connections", self.connections());
+        log::info!("asked to end: saying goodbye to {} connections", self.workers.connections());
         self.listeners.clear();
         self.drain(&mut events);
     }
@@ -132,7 +128,7 @@ impl Front {
                 self.accept(index);
             }
         }
-        self.workers.iter_mut().for_each(|worker| worker.sender.flush());
+        self.workers.flush();
         if self.now >= self.sweep_at {
             self.sweep_at = self.now + SWEEP;
             self.addresses.retain(|_, connections| Arc::strong_count(connections) > 1);
@@ -188,37 +184,27 @@ impl Front {
         let of_address = self.addresses.entry(peer.ip().to_canonical());
         let address = Arc::clone(of_address.or_insert_with(|| Places::new(per_ip)));
         let admission = Admission { node: Arc::clone(&self.places), address };
-        let Some(worker) = self.workers.iter_mut().min_by_key(|worker| Arc::strong_count(&worker.counted))
-        else {
-            return;
-        };
-        let counted = Arc::clone(&worker.counted);
-        let newcomer = Newcomer { socket, peer, port, admission, counted };
-        if worker.sender.post(ToWorker::Newcomer(newcomer)).is_err()
+        let service = Service::Port { index: port, admission };
+        if self.workers.assign(socket, peer, service).is_err()
             && let Some(spent) = self.log.spend(self.now)
         {
             log::warn!("{peer} was turned away: more connections at once than the workers can take{spent}");
         }
     }
 
-    fn connections(&self) -> usize {
-        self.workers.iter().map(|worker| Arc::strong_count(&worker.counted) - 1).sum()
-    }
-
     /// Tells the workers to say goodbye and waits until the last connection has gone, the time is over, or another
     /// signal comes.
     fn drain(&mut self, events: &mut Events) {
         let deadline = self.now + self.limits.drain;
-        let mut untold: Vec<usize> = (0..self.workers.len()).collect();
+        let mut untold = std::mem::take(&mut self.told);
         loop {
             // A full mailbox refuses the message; its worker is about to make room. (One that has ended always does.)
-            untold.retain(|&index| {
-                let sender = &mut self.workers[index].sender;
+            untold.retain_mut(|sender| {
                 let refused = sender.post(ToWorker::Drain).is_err();
                 sender.flush();
                 refused
             });
-            if self.connections() == 0 || self.now >= deadline {
+            if self.workers.connections() == 0 || self.now >= deadline {
                 return;
             }
             self.retry_at = Some(self.now + DRAIN_LOOK);

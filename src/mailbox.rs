@@ -13,6 +13,7 @@ use mio::net::TcpStream;
 use mio::{Registry, Token, Waker};
 
 use crate::chunk::SharedChunk;
+use crate::metrics::OutputMetrics;
 use crate::places::Admission;
 use crate::proto::ts::Codecs;
 
@@ -27,7 +28,7 @@ pub struct WorkerId(pub usize);
 /// What a worker is told.
 #[derive(Debug)]
 pub enum ToWorker {
-    /// From front: a receiver has connected and is this worker's from now on.
+    /// From front or the hops thread: the connection is this worker's from now on.
     Newcomer(Newcomer),
     /// From ingest: the next chunk of a stream that this worker has subscribed to.
     Chunk(StreamId, SharedChunk),
@@ -41,19 +42,90 @@ pub enum ToWorker {
     Stop,
 }
 
-/// A connection just accepted, non-blocking, its socket options set.
+/// A connection, non-blocking, its socket options set.
 #[derive(Debug)]
 pub struct Newcomer {
     /// The connection.
     pub socket: TcpStream,
     /// Its other end.
     pub peer: SocketAddr,
-    /// Index of the listening port it came through, in the order of the configuration.
-    pub port: usize,
-    /// Where it must find a place to be sent a stream.
-    pub admission: Admission,
-    /// Held as long as the connection lives: how front counts the connections of a worker.
+    /// What it is there for.
+    pub service: Service,
+    /// Held as long as the connection lives: how the connections of a worker are counted.
     pub counted: Arc<()>,
+}
+
+/// What a connection is there for.
+#[derive(Debug)]
+pub enum Service {
+    /// A receiver has connected to us.
+    Port {
+        /// The listening port it came through, an index in the order of the configuration.
+        index: usize,
+        /// Where it must find a place to be sent a stream.
+        admission: Admission,
+    },
+    /// We have connected to a next hop.
+    Hop(Line),
+}
+
+/// The hops thread's hold on a connection that a worker serves: when it is dropped with the connection, the hops thread
+/// is told.
+#[derive(Debug)]
+pub struct Line {
+    /// What the hop is sent.
+    pub stream: StreamId,
+    /// Why the connection ended and what had been sent, once the worker knows.
+    pub served: Option<Served>,
+    /// The hop, in the order of the configuration.
+    pub hop: usize,
+    hops: Sender<ToHops>,
+    /// Bytes and skips that have been counted.
+    counted: (u64, u64),
+}
+
+/// What came of a connection to a next hop.
+#[derive(Debug)]
+pub struct Served {
+    /// Why it ended, in the words of the log.
+    pub reason: String,
+    /// Bytes that it was sent.
+    pub bytes: u64,
+    /// Times that it skipped to a later entry.
+    pub skips: u64,
+}
+
+/// What the hops thread is told, beside what ingest tells it as it tells a worker.
+#[derive(Debug)]
+pub enum ToHops {
+    /// From a resolver: the addresses of the hop with that index.
+    Resolved(usize, io::Result<Vec<SocketAddr>>),
+    /// From a worker: the connection to the hop with that index is closed; `None` if it was not even taken up.
+    Closed(usize, Option<Served>),
+}
+
+impl Line {
+    /// For a connection to the hop with that index.
+    #[must_use]
+    pub fn new(hop: usize, stream: StreamId, hops: Sender<ToHops>) -> Line {
+        Line { stream, served: None, hop, hops, counted: (0, 0) }
+    }
+
+    /// So much has been sent by now: counts what has not been counted yet.
+    pub fn count(&mut self, metrics: &OutputMetrics, bytes: u64, skips: u64) {
+        let Some(hop) = metrics.hops.get(self.hop) else { return };
+        let (bytes_before, skips_before) = std::mem::replace(&mut self.counted, (bytes, skips));
+        hop.bytes.add(bytes - bytes_before);
+        hop.skips.add(skips - skips_before);
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        // A hop has one connection at a time, and the mailbox room for all: it refuses only if its owner has ended.
+        let _ = self.hops.post(ToHops::Closed(self.hop, self.served.take()));
+        self.hops.flush();
+    }
 }
 
 /// What ingest is told.
@@ -143,6 +215,15 @@ impl<T> Sender<T> {
 }
 
 impl<T> Mailbox<T> {
+    /// A further mailbox of the same owner, of at most `capacity` messages. They have one bell: a
+    /// [`look`](Self::look) at one is a look at both.
+    #[must_use]
+    pub fn beside<U>(&self, capacity: usize) -> (Sender<U>, Mailbox<U>) {
+        let (queue, messages) = bounded(capacity);
+        let sender = Sender { queue, bell: Arc::clone(&self.bell), posted: false };
+        (sender, Mailbox { messages, bell: Arc::clone(&self.bell) })
+    }
+
     /// To be called before a round of [`take`](Self::take): what is posted from now on wakes the owner again.
     pub fn look(&self) {
         // A swap, not a store: it acquires what a sender queued before it found the bell rung.

@@ -32,6 +32,14 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_interval(Duration::from_secs(5))
     .with_retries(3);
 
+/// A next hop that acknowledges nothing, or takes nothing, for so long is given up and connected to anew. It is longer
+/// than the lag that a hop is granted, and short enough that one that was out of reach is soon found to be back: the
+/// kernel tries ever more rarely, and a new connection does not wait for that.
+const HOP_USER_TIMEOUT: Duration = Duration::from_secs(11);
+
+/// What is asked for as the send buffer of a UDP next hop: 0.1 s of 100 Mb/s, the largest chunk twenty times.
+const HOP_SEND_BUFFER_BYTES: usize = 1024 * 1024;
+
 /// A socket that the configuration asks for could not be opened.
 #[derive(Debug)]
 pub struct BindError {
@@ -88,11 +96,8 @@ pub fn listen(section: &str, address: SocketAddr) -> Result<TcpListener, BindErr
 /// As [`listen`].
 pub fn listen_for_receivers(section: &str, address: SocketAddr) -> Result<TcpListener, BindError> {
     let listener = listen(section, address)?;
-    receiver_options(&listener).map_err(|source| BindError {
-        section: section.to_owned(),
-        address,
-        source,
-    })?;
+    let options = stream_options(SockRef::from(&listener), RECEIVER_USER_TIMEOUT);
+    options.map_err(|source| BindError { section: section.to_owned(), address, source })?;
     Ok(listener)
 }
 
@@ -117,6 +122,50 @@ pub fn udp_input(
     })
 }
 
+/// Sets on a connection to a next hop what a receiver's inherits from its listener.
+///
+/// # Errors
+/// When the connection has already failed.
+pub fn hop_options(socket: &TcpStream) -> io::Result<()> {
+    stream_options(SockRef::from(socket), HOP_USER_TIMEOUT)
+}
+
+/// A UDP socket that sends to `address`. What is given to it in one piece, the kernel cuts into datagrams of
+/// `segment_bytes`, if it can (`UDP_SEGMENT`, Linux 4.18): the second value says whether. To a multicast group, it sends
+/// by the interface that has the address `interface`, else by the one the routing table says, across so many networks
+/// less one as `multicast_ttl` says.
+///
+/// # Errors
+/// When there is no way to the address.
+pub fn udp_hop(
+    address: SocketAddr,
+    segment_bytes: usize,
+    multicast_ttl: u8,
+    interface: Option<IpAddr>,
+) -> io::Result<(std::net::UdpSocket, bool)> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    if address.ip().is_multicast() {
+        multicast_options(&socket, address, multicast_ttl, interface)?;
+    }
+    // The first needs CAP_NET_ADMIN; the second is cut to net.core.wmem_max.
+    if setsockopt(&socket, sockopt::SndBufForce, &HOP_SEND_BUFFER_BYTES).is_err() {
+        socket.set_send_buffer_size(HOP_SEND_BUFFER_BYTES)?;
+    }
+    socket.connect(&address.into())?;
+    let segments = i32::try_from(segment_bytes)
+        .is_ok_and(|bytes| setsockopt(&socket, sockopt::UdpGsoSegment, &bytes).is_ok());
+    Ok((socket.into(), segments))
+}
+
+/// From now on, each piece given to the socket is one datagram.
+///
+/// # Errors
+/// None that is known.
+pub fn send_whole(socket: &std::net::UdpSocket) -> io::Result<()> {
+    Ok(setsockopt(socket, sockopt::UdpGsoSegment, &0)?)
+}
+
 /// Makes the kernel find out about a publisher's machine that vanished, where `Timeout` is longer than half a minute.
 ///
 /// # Errors
@@ -136,12 +185,29 @@ fn open_listener(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(TcpListener::from_std(socket.into()))
 }
 
-fn receiver_options(listener: &TcpListener) -> io::Result<()> {
-    let socket = SockRef::from(listener);
+fn stream_options(socket: SockRef<'_>, user_timeout: Duration) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_notsent_lowat(RECEIVER_UNSENT_BYTES_MAX)?;
     socket.set_tcp_keepalive(&KEEPALIVE)?;
-    socket.set_tcp_user_timeout(Some(RECEIVER_USER_TIMEOUT))
+    socket.set_tcp_user_timeout(Some(user_timeout))
+}
+
+fn multicast_options(
+    socket: &Socket,
+    group: SocketAddr,
+    ttl: u8,
+    interface: Option<IpAddr>,
+) -> io::Result<()> {
+    match (group, interface) {
+        (SocketAddr::V4(_), Some(IpAddr::V4(interface))) => socket.set_multicast_if_v4(&interface)?,
+        (SocketAddr::V4(_), Some(IpAddr::V6(_))) => return Err(Errno::EADDRNOTAVAIL.into()),
+        (SocketAddr::V6(_), Some(interface)) => socket.set_multicast_if_v6(interface_index(interface)?)?,
+        (_, None) => {}
+    }
+    match group {
+        SocketAddr::V4(_) => socket.set_multicast_ttl_v4(ttl.into()),
+        SocketAddr::V6(_) => socket.set_multicast_hops_v6(ttl.into()),
+    }
 }
 
 fn open_udp_input(

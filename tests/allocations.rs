@@ -14,7 +14,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tsstream::chunk::{Chunk, Entry, Framed, Sealed, SharedChunk};
 use tsstream::config::{Buffer, IpList, ReceiverPort, ReceiverProtocol, Start};
 use tsstream::limits;
-use tsstream::mailbox::{Mailbox, Newcomer, StreamId, StreamStatus, ToIngest, WorkerId, mailbox};
+use tsstream::mailbox::{Mailbox, Newcomer, Service, StreamId, StreamStatus, ToIngest, WorkerId, mailbox};
 use tsstream::places::{Admission, Places};
 use tsstream::worker::Settings;
 use tsstream::worker::conn::{Conn, Desk};
@@ -82,7 +82,11 @@ impl Worker {
         let mut worker = Worker {
             conns: Vec::new(),
             peers: Vec::new(),
-            settings: Settings { streams: vec![("live".into(), buffer)], ports: vec![port] },
+            settings: Settings {
+                streams: vec![("live".into(), buffer)],
+                ports: vec![port],
+                metrics: std::sync::Arc::default(),
+            },
             shard: Shard::new([buffer].into_iter(), ingest, WorkerId(0)),
             next: Cell::new(0),
             now,
@@ -109,8 +113,7 @@ impl Worker {
             let newcomer = Newcomer {
                 socket: mio::net::TcpStream::from_std(socket),
                 peer: address,
-                port: 0,
-                admission: admission.clone(),
+                service: Service::Port { index: 0, admission: admission.clone() },
                 counted: Arc::default(),
             };
             let mut conn = Conn::new(newcomer, self.now);

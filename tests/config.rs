@@ -1,15 +1,21 @@
 //! A file says what the program runs on, or everything that is wrong with it.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proptest::prelude::*;
 use tsstream::config::{
-    self, Authority, Config, HopProtocol, InputProtocol, Loaded, NextHop, ReceiverProtocol, RunMode, Start,
+    self, Authority, Config, Datagrams, Framing, HopProtocol, InputProtocol, Loaded, NextHop,
+    ReceiverProtocol, RunMode, Start,
 };
 use tsstream::mailbox::StreamId;
 
 const SHIPPED: &str = include_str!("../conf/app.conf");
+
+/// UDP as it is by default.
+const UDP: HopProtocol =
+    HopProtocol::Udp(Datagrams { framing: Framing::Ts, multicast_ttl: 1, interface: None });
 
 fn parse(text: &str) -> Loaded {
     config::parse("f", text).expect("a file in order")
@@ -92,18 +98,18 @@ fn original_files_are_understood_as_they_are() {
     let Loaded { config, warnings } = original("original-monitor.conf");
     assert_eq!(config.run_mode, RunMode::Monitor);
     assert_eq!(config.monitor_bind.map(|bind| bind.to_string()).as_deref(), Some("0.0.0.0:50000"));
-    assert!(
-        config.streams.is_empty()
-            && config.ports.is_empty()
-            && config.next_hops.is_empty()
-            && warnings.is_empty()
+    assert!(config.streams.is_empty() && config.ports.is_empty() && config.next_hops.is_empty());
+    assert_eq!(
+        warnings,
+        [
+            "Anyone who reaches [monitor] (0.0.0.0:50000) may send reports: set a Secret, or name the nodes in [authority]."
+        ]
     );
 
     let Loaded { config, warnings } = original("original-normal-udp.conf");
     assert_eq!((config.streams[0].protocol, config.streams[0].bind.port()), (InputProtocol::Tcp, 50001));
     assert!(config.streams[0].secret.is_empty() && config.ports.is_empty());
-    let hop =
-        |port| NextHop { stream: StreamId(0), protocol: HopProtocol::Udp, host: "127.0.0.1".into(), port };
+    let hop = |port| NextHop { stream: StreamId(0), protocol: UDP, host: "127.0.0.1".into(), port };
     assert_eq!(config.next_hops, [hop(55001), hop(55002)]);
     assert_eq!(
         warnings,
@@ -289,8 +295,7 @@ fn next_hops_by_stream() {
     )
     .config;
     let hops = config.next_hops.iter().map(|hop| (hop.stream.0, hop.protocol, hop.host.as_str(), hop.port));
-    let expected =
-        [(0, HopProtocol::Tcp, "h1", 1), (0, HopProtocol::Tcp, "::1", 2), (1, HopProtocol::Udp, "h3", 3)];
+    let expected = [(0, HopProtocol::Tcp, "h1", 1), (0, HopProtocol::Tcp, "::1", 2), (1, UDP, "h3", 3)];
     assert!(hops.eq(expected));
     assert_eq!(config.ports.len(), 1);
     assert_eq!(
@@ -309,6 +314,58 @@ fn next_hops_by_stream() {
     let text = format!("[dispatch]\nProtocol=UDP\nHosts={}\nPorts={}", many("h"), many("1"));
     assert_eq!(problems(&text), ["f:3: [dispatch] Hosts: there are more than 1000 next hops"]);
     assert_eq!(parse("[dispatch]\nHosts=not dialled\nPorts=x,y").config.next_hops, []);
+}
+
+#[test]
+fn datagrams_to_next_hops() {
+    let hops = |text: &str| parse(&format!("[backstream.a]\nPort=0\n{text}")).config.next_hops;
+    let all = hops(
+        "[dispatch]\nProtocol=UDP\nHosts=239.1.2.3\nPorts=1\nFraming=rtp\nTtl=16\nInterface=10.0.0.1\n\
+         [dispatch.a]\nHosts=h\nPorts=2\nFraming=\n",
+    );
+    let of = |framing| {
+        let interface = Some(IpAddr::from([10, 0, 0, 1]));
+        HopProtocol::Udp(Datagrams { framing, multicast_ttl: 16, interface })
+    };
+    assert_eq!((all[0].protocol, all[1].protocol), (of(Framing::Rtp), of(Framing::Ts)));
+    assert_eq!(
+        problems(
+            "[backstream]\nFormat=bytes\n[dispatch]\nProtocol=UDP\nHosts=h\nPorts=1\nFraming=RTP\nTtl=0\n\
+             Interface=eth0\n"
+        ),
+        [
+            "f:7: [dispatch] Framing: RTP carries MPEG-TS, and [backstream] has Format = bytes",
+            "f:8: [dispatch] Ttl: \"0\" is not a number from 1 to 255",
+            "f:9: [dispatch] Interface: \"eth0\" is not an IP address",
+        ]
+    );
+    assert!(parse("[backstream]\nFormat=bytes\n[dispatch]\nFraming=RTP").config.next_hops.is_empty());
+}
+
+#[test]
+fn a_node_is_not_its_own_next_hop() {
+    let told = |input: &str, output: &str| {
+        let text = format!("[backstream]\n{input}\nPort=5\n[dispatch]\n{output}\nPorts=5,6");
+        config::parse("f", &text).err().map(|problems| problems[0].to_string())
+    };
+    let own = |host: &str| Some(format!("f:7: [dispatch] Hosts: {host}:5 is this node's own [backstream]"));
+    let tcp = "Protocol=TCP\nBind=*";
+    assert_eq!(told(tcp, "Protocol=TCP\nHosts=127.0.0.1,h"), own("127.0.0.1"));
+    assert_eq!(told(tcp, "Protocol=UDP,TCP\nHosts=LocalHost,h"), own("LocalHost"));
+    assert_eq!(told("Protocol=HTTP\nBind=10.0.0.1", "Protocol=TCP\nHosts=10.0.0.1,h"), own("10.0.0.1"));
+    assert_eq!(told("Protocol=UDP\nBind=239.1.2.3", "Protocol=UDP\nHosts=239.1.2.3,h"), own("239.1.2.3"));
+    for (input, output) in [
+        (tcp, "Protocol=UDP\nHosts=127.0.0.1,h"),
+        (tcp, "Protocol=TCP\nHosts=h,127.0.0.1"),
+        (tcp, "Protocol=CUSTOM\nHosts=127.0.0.1,h"),
+        ("Protocol=TCP\nBind=127.0.0.1", "Protocol=TCP\nHosts=10.0.0.1,h"),
+    ] {
+        assert_eq!(told(input, output), None, "{input} {output}");
+    }
+    assert_eq!(
+        problems("[dispatch]\nProtocol=TCP,CUSTOM\nHosts=127.0.0.1\nPorts=8088"),
+        ["f:3: [dispatch] Hosts: 127.0.0.1:8088 is this node's own [custom]"]
+    );
 }
 
 #[test]

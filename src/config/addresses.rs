@@ -1,9 +1,11 @@
-//! Where the node listens, seen as a whole: what two sections both want, and what is open to everyone.
+//! Where the node listens, seen as a whole: what two sections both want, what is open to everyone, and what it had
+//! better not send to.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::problem::Findings;
 use super::scope::Scope;
+use super::{HopProtocol, NextHop};
 
 /// A `Bind` and `Port` with the section that says so.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +54,33 @@ pub(super) fn check_conflicts(listeners: &[Listener], found: &mut Findings) {
         };
         let message = format!("{} is taken by [{}] {place}", blamed.address, other.section.name());
         blamed.section.problem("Port", message, found);
+    }
+}
+
+/// Tells of every next hop that is the node itself: what it sent would come in again.
+///
+/// Only addresses that are this machine's on any machine are told here; those of its interfaces and those behind names
+/// are known when it connects.
+pub(super) fn check_hops(hops: &[(Scope, NextHop)], listeners: &[Listener], found: &mut Findings) {
+    for (section, hop) in hops {
+        let Some(own) = listeners.iter().find(|listener| listener.receives(hop)) else { continue };
+        let message = format!("{}:{} is this node's own [{}]", hop.host, hop.port, own.section.name());
+        section.problem("Hosts", message, found);
+    }
+}
+
+impl Listener<'_> {
+    fn receives(&self, hop: &NextHop) -> bool {
+        let same_transport =
+            (self.transport == Transport::Udp) == matches!(hop.protocol, HopProtocol::Udp(_));
+        let ip = match hop.host.parse() {
+            Ok(ip) => ip,
+            Err(_) if hop.host.eq_ignore_ascii_case("localhost") => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            Err(_) => return false,
+        };
+        let here = ip.is_loopback() || ip.is_unspecified();
+        let any = self.address.ip().is_unspecified();
+        same_transport && self.address.port() == hop.port && (self.address.ip() == ip || (any && here))
     }
 }
 

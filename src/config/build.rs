@@ -13,10 +13,17 @@ use super::problem::Findings;
 use super::scope::Scope;
 use super::values;
 use super::written::Written;
-use super::{Authority, Config, InputProtocol, IpList, RunMode};
+use super::{
+    Authority, Config, Datagrams, Format, Framing, HopProtocol, InputProtocol, IpList, NextHop, RunMode,
+    Secret, Stream,
+};
 
 /// The most that a limit on the number of receivers may be set to: more than a system has descriptors.
 const CLIENTS_MAX: usize = 10_000_000;
+
+/// Nodes that a monitor keeps in mind if the file does not say, and the most that it may say.
+const NODES_MAX_DEFAULT: usize = 1_000;
+const NODES_MAX: usize = 10_000;
 
 /// The most letters in the name of a node.
 const NODE_NAME_LETTERS_MAX: usize = 64;
@@ -40,6 +47,8 @@ pub(super) fn config(written: &Written, found: &mut Findings) -> Config {
         trusted_proxies: IpList::default(),
         admin: None,
         monitor_bind: None,
+        monitor_secret: written.main("monitor").read("Secret", Secret::default(), found, values::secret),
+        monitor_nodes_max: NODES_MAX_DEFAULT,
     };
     let mut listeners = match config.run_mode {
         RunMode::Normal | RunMode::Extra => forwarder(&mut config, written, found),
@@ -91,7 +100,9 @@ fn forwarder<'a>(config: &mut Config, written: &'a Written, found: &mut Findings
         limits(config, &written.main("custom"), found);
     }
     config.ports = outputs.ports.into_iter().map(|(_, port)| port).collect();
-    config.next_hops = outputs.next_hops;
+    addresses::check_hops(&outputs.next_hops, &listeners, found);
+    check_framing(&outputs.next_hops, &config.streams, found);
+    config.next_hops = outputs.next_hops.into_iter().map(|(_, hop)| hop).collect();
     listeners
 }
 
@@ -118,6 +129,18 @@ fn limits(config: &mut Config, custom: &Scope, found: &mut Findings) {
     config.trusted_proxies = custom.read("TrustedProxies", IpList::default(), found, values::ip_list);
 }
 
+/// What goes out as RTP must be MPEG-TS: its payload type says so.
+fn check_framing(hops: &[(Scope, NextHop)], streams: &[Stream], found: &mut Findings) {
+    for (section, hop) in hops {
+        let is_rtp = matches!(hop.protocol, HopProtocol::Udp(Datagrams { framing: Framing::Rtp, .. }));
+        let stream = &streams[hop.stream.0];
+        if is_rtp && stream.format == Format::Bytes {
+            let message = format!("RTP carries MPEG-TS, and [{}] has Format = bytes", stream.section);
+            section.problem("Framing", message, found);
+        }
+    }
+}
+
 fn warn_of_open_inputs(run_mode: RunMode, open: &[Listener], found: &mut Findings) {
     let Some(sections) = addresses::reachable(open) else { return };
     let secret = match run_mode {
@@ -137,7 +160,19 @@ fn collector<'a>(config: &mut Config, written: &'a Written, found: &mut Findings
         section.read("Port", 50000, found, values::port),
     );
     config.monitor_bind = Some(address);
-    vec![Listener { section, transport: Transport::Tcp, address }]
+    config.monitor_nodes_max =
+        section.read("MaxNodes", NODES_MAX_DEFAULT, found, values::number(1..=NODES_MAX));
+    config.authority = authority(&written.main("authority"), found);
+    let listener = Listener { section, transport: Transport::Tcp, address };
+    if config.authority == Authority::Anyone
+        && config.monitor_secret.is_empty()
+        && let Some(sections) = addresses::reachable(&[listener])
+    {
+        found.warning(format!(
+            "Anyone who reaches {sections} may send reports: set a Secret, or name the nodes in [authority]."
+        ));
+    }
+    vec![listener]
 }
 
 fn admin<'a>(

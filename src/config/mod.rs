@@ -56,6 +56,10 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// `[monitor]`: where RunMode `monitor` listens; `None` in other modes.
     pub monitor_bind: Option<SocketAddr>,
+    /// `[monitor] Secret`: what a report must carry, and what a node's own reports do.
+    pub monitor_secret: Secret,
+    /// `[monitor] MaxNodes`: nodes that a monitor keeps in mind.
+    pub monitor_nodes_max: usize,
 }
 
 /// `[app] RunMode`.
@@ -233,7 +237,27 @@ pub enum HopProtocol {
     /// A connection that carries nothing but the stream.
     Tcp,
     /// Datagrams of whole TS packets.
-    Udp,
+    Udp(Datagrams),
+}
+
+/// How the datagrams of a next hop are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Datagrams {
+    /// `Framing`.
+    pub framing: Framing,
+    /// `Ttl`: how many networks a datagram to a multicast group may cross.
+    pub multicast_ttl: u8,
+    /// `Interface`: the address of the interface to send to a multicast group by; `None` is the system's choice.
+    pub interface: Option<IpAddr>,
+}
+
+/// `[dispatch] Framing`: what is in a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// The stream's bytes alone.
+    Ts,
+    /// An RTP header and the stream's bytes.
+    Rtp,
 }
 
 /// A secret: compared in constant time, and never shown.
@@ -251,6 +275,12 @@ impl Secret {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The secret itself, to be sent to whom it is meant for.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
     }
 
     /// Whether `offered` is the secret, in a time that tells nothing but its length.

@@ -11,7 +11,7 @@ use super::schema::suggestion;
 use super::scope::Scope;
 use super::values;
 use super::written::Written;
-use super::{HopProtocol, IpList, NextHop, ReceiverPort, ReceiverProtocol, Start};
+use super::{Datagrams, Framing, HopProtocol, IpList, NextHop, ReceiverPort, ReceiverProtocol, Start};
 
 /// The most next hops of a node.
 const NEXT_HOPS_MAX: usize = 1_000;
@@ -26,7 +26,8 @@ const LIVE: StreamId = StreamId(0);
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
     Custom,
-    Hop(HopProtocol),
+    Tcp,
+    Udp,
 }
 
 /// The ways out of the node that [dispatch] opens.
@@ -34,7 +35,8 @@ enum Way {
 pub(super) struct Outputs<'a> {
     /// The ports for receivers, with the sections that they were read from.
     pub(super) ports: Vec<(Scope<'a>, ReceiverPort)>,
-    pub(super) next_hops: Vec<NextHop>,
+    /// The next hops, likewise.
+    pub(super) next_hops: Vec<(Scope<'a>, NextHop)>,
 }
 
 impl<'a> Outputs<'a> {
@@ -47,8 +49,7 @@ impl<'a> Outputs<'a> {
 }
 
 fn ways(section: &Scope, found: &mut Findings) -> Vec<Way> {
-    let choices =
-        [("CUSTOM", Way::Custom), ("TCP", Way::Hop(HopProtocol::Tcp)), ("UDP", Way::Hop(HopProtocol::Udp))];
+    let choices = [("CUSTOM", Way::Custom), ("TCP", Way::Tcp), ("UDP", Way::Udp)];
     section.read("Protocol", vec![Way::Custom], found, |text| {
         let listed = values::list(values::choice(&choices))(text)?;
         Ok(choices.into_iter().map(|(_, way)| way).filter(|way| listed.contains(way)).collect())
@@ -97,7 +98,7 @@ fn port(section: &Scope, stream: StreamId, number: u16, found: &mut Findings) ->
     }
 }
 
-fn next_hops(written: &Written, names: &Names, found: &mut Findings) -> Vec<NextHop> {
+fn next_hops<'a>(written: &'a Written, names: &Names, found: &mut Findings) -> Vec<(Scope<'a>, NextHop)> {
     let mut all = Vec::new();
     for section in written.all("dispatch") {
         let Some(stream) = stream_of(&section, names, found) else { continue };
@@ -105,7 +106,7 @@ fn next_hops(written: &Written, names: &Names, found: &mut Findings) -> Vec<Next
         if section.suffix.is_some() && ways == [Way::Custom] {
             section.problem("Protocol", "expected TCP or UDP here, as CUSTOM is for all streams", found);
         }
-        all.extend(hops(&section, stream, &ways, found));
+        all.extend(hops(&section, stream, &ways, found).into_iter().map(|hop| (section, hop)));
         if all.len() > NEXT_HOPS_MAX {
             section.problem("Hosts", format!("there are more than {NEXT_HOPS_MAX} next hops"), found);
             break;
@@ -116,7 +117,7 @@ fn next_hops(written: &Written, names: &Names, found: &mut Findings) -> Vec<Next
 
 /// `Hosts` and `Ports` go in pairs, and each pair is sent to by every protocol listed.
 fn hops(section: &Scope, stream: StreamId, ways: &[Way], found: &mut Findings) -> Vec<NextHop> {
-    let protocols: Vec<HopProtocol> = ways.iter().filter_map(|way| way.hop()).collect();
+    let protocols: Vec<HopProtocol> = ways.iter().filter_map(|way| way.hop(section, found)).collect();
     if protocols.is_empty() {
         return Vec::new();
     }
@@ -148,10 +149,20 @@ fn stream_of(section: &Scope, names: &Names, found: &mut Findings) -> Option<Str
 }
 
 impl Way {
-    fn hop(self) -> Option<HopProtocol> {
+    fn hop(self, section: &Scope, found: &mut Findings) -> Option<HopProtocol> {
         match self {
             Way::Custom => None,
-            Way::Hop(protocol) => Some(protocol),
+            Way::Tcp => Some(HopProtocol::Tcp),
+            Way::Udp => Some(HopProtocol::Udp(datagrams(section, found))),
         }
+    }
+}
+
+fn datagrams(section: &Scope, found: &mut Findings) -> Datagrams {
+    let framings = [("TS", Framing::Ts), ("RTP", Framing::Rtp)];
+    Datagrams {
+        framing: section.read("Framing", Framing::Ts, found, values::choice(&framings)),
+        multicast_ttl: section.read("Ttl", 1, found, values::ttl),
+        interface: section.read("Interface", None, found, values::some(values::ip)),
     }
 }

@@ -43,7 +43,12 @@ pub(super) const SECTIONS: &[SectionSpec] = &[
         main: &[],
     },
     SectionSpec { name: "authority", inherited: &[], own: &[], main: &["Use", "Ips"] },
-    SectionSpec { name: "dispatch", inherited: &["Protocol"], own: &["Hosts", "Ports"], main: &[] },
+    SectionSpec {
+        name: "dispatch",
+        inherited: &["Protocol", "Framing", "Ttl", "Interface"],
+        own: &["Hosts", "Ports"],
+        main: &[],
+    },
     SectionSpec {
         name: "custom",
         inherited: &["Protocol", "Bind", "Start", "LagLimit", "StallLimit", "Origins", "FilterIps"],
@@ -51,7 +56,7 @@ pub(super) const SECTIONS: &[SectionSpec] = &[
         main: &["MaxClients", "MaxClientsPerIp", "TrustedProxies"],
     },
     SectionSpec { name: "buffer", inherited: &[], own: &[], main: &["Seconds", "Megabytes"] },
-    SectionSpec { name: "monitor", inherited: &[], own: &[], main: &["Bind", "Port"] },
+    SectionSpec { name: "monitor", inherited: &[], own: &[], main: &["Bind", "Port", "Secret", "MaxNodes"] },
     SectionSpec { name: "admin", inherited: &[], own: &[], main: &["Bind", "Port"] },
 ];
 

@@ -61,6 +61,13 @@ pub(super) fn some<T>(
     move |text| parse(text).map(Some)
 }
 
+/// How many networks a datagram may cross.
+pub(super) fn ttl(text: &str) -> Result<u8, String> {
+    parsed(text)
+        .filter(|ttl| *ttl != 0)
+        .ok_or_else(|| format!("{} is not a number from 1 to 255", quoted(text)))
+}
+
 /// A port to listen on; 0 lets the system choose.
 pub(super) fn port(text: &str) -> Result<u16, String> {
     parsed(text).ok_or_else(|| format!("{} is not a port (0 to 65535)", quoted(text)))

@@ -13,7 +13,7 @@ use crate::ingest::framer::{Framer, FramerSettings};
 use crate::ingest::report::{Counts, Departure, Description};
 use crate::ingest::subscribers::Subscribers;
 use crate::mailbox::{Sender, StreamId, StreamStatus, ToWorker};
-use crate::metrics::{InputMetrics, StreamInputMetrics};
+use crate::metrics::{InputMetrics, InputState, StreamInputMetrics};
 use crate::proto::ts::Codecs;
 use crate::ring::Ring;
 
@@ -30,6 +30,8 @@ pub struct Stream {
     status: Arc<StreamStatus>,
     publisher: Option<Publisher>,
     metrics: Arc<InputMetrics>,
+    /// As last put up for others to read.
+    shown: InputState,
 }
 
 /// Who publishes the stream at present.
@@ -70,6 +72,7 @@ impl Stream {
             status: Arc::default(),
             publisher: None,
             metrics,
+            shown: InputState::default(),
             settings,
         }
     }
@@ -106,6 +109,7 @@ impl Stream {
         self.metrics().publishers.add(1);
         self.framer.start_session(now);
         self.publisher = Some(Publisher { socket, peer, heard: now, since: now, before: self.counts() });
+        self.show();
     }
 
     /// Takes bytes of the publisher. `sealed` is scratch space.
@@ -147,6 +151,7 @@ impl Stream {
         self.framer.end_session(sealed);
         self.hand_out(sealed, senders);
         self.set_status(StreamStatus { live: false, ..*self.status });
+        self.show();
         let counts = self.counts().since(publisher.before);
         let seconds = now.duration_since(publisher.since).as_secs_f64();
         info!(
@@ -156,9 +161,28 @@ impl Stream {
         Some(publisher)
     }
 
-    /// Posts what workers are owed, as far as it finds room.
+    /// Posts what workers are owed, as far as it finds room, and what others read, if nobody is just reading it.
     pub fn settle(&mut self, senders: &mut [Sender<ToWorker>]) {
         self.subscribers.settle(&self.status, &self.ring, senders);
+        self.show();
+    }
+
+    /// Whether [`settle`](Self::settle) still has something to do.
+    pub fn owing(&self) -> bool {
+        self.subscribers.owing() || self.shown != self.state()
+    }
+
+    fn show(&mut self) {
+        let state = self.state();
+        if state != self.shown && self.metrics().state.try_set(state) {
+            self.shown = state;
+        }
+    }
+
+    fn state(&self) -> InputState {
+        let StreamStatus { live, codecs } = *self.status;
+        let publisher = self.publisher.as_ref().map(|publisher| publisher.peer);
+        InputState { live, codecs, publisher, upstream: None }
     }
 
     fn hand_out(&mut self, sealed: &mut Vec<Sealed>, senders: &mut [Sender<ToWorker>]) {
@@ -171,6 +195,9 @@ impl Stream {
             self.metrics().chunks_lost.add(lost);
             self.ring.push(chunk);
         }
+        let health = self.framer.health();
+        self.metrics().continuity_errors.set(health.continuity_errors);
+        self.metrics().sync_losses.set(health.sync_losses);
         self.set_status(StreamStatus { live, codecs: self.framer.codecs() });
     }
 

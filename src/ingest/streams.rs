@@ -79,6 +79,7 @@ impl Streams {
             self.orphans.push(replaced.socket);
         }
         self.streams[id.0].begin(socket, peer, now);
+        self.owing |= self.streams[id.0].owing();
         self.published += 1;
     }
 
@@ -87,7 +88,7 @@ impl Streams {
         let stream = &mut self.streams[id.0];
         let waited = stream.deadline().is_some();
         stream.feed(bytes, now, &mut self.sealed, &mut self.senders);
-        self.owing |= stream.subscribers.owing();
+        self.owing |= stream.owing();
         if !waited && stream.deadline().is_some() && !self.waiting.contains(&id) {
             self.waiting.push(id);
         }
@@ -98,7 +99,7 @@ impl Streams {
         let stream = &mut self.streams[id.0];
         let publisher = stream.leave(departure, now, &mut self.sealed, &mut self.senders)?;
         self.published -= 1;
-        self.owing |= stream.subscribers.owing();
+        self.owing |= stream.owing();
         Some(publisher)
     }
 
@@ -119,7 +120,7 @@ impl Streams {
         self.waiting.retain(|id| {
             let stream = &mut self.streams[id.0];
             stream.seal_due(now, &mut self.sealed, &mut self.senders);
-            self.owing |= stream.subscribers.owing();
+            self.owing |= stream.owing();
             let deadline = stream.deadline();
             earliest = earliest.into_iter().chain(deadline).min();
             deadline.is_some()
@@ -154,7 +155,7 @@ impl Streams {
         if std::mem::take(&mut self.owing) {
             for stream in &mut self.streams {
                 stream.settle(&mut self.senders);
-                self.owing |= stream.subscribers.owing();
+                self.owing |= stream.owing();
             }
         }
         for sender in &mut self.senders {

@@ -18,11 +18,12 @@ use super::routes::{Answer, Route};
 use super::shard::Shard;
 use super::streaming::{Patience, Pumped, Streaming, Tally};
 use super::{Settings, routes};
-use crate::config::{ReceiverPort, ReceiverProtocol, Start};
-use crate::mailbox::{Newcomer, StreamId};
-use crate::places::{Admission, Admitted};
+use crate::config::{ReceiverProtocol, Start};
+use crate::mailbox::{Newcomer, Service, StreamId};
+use crate::places::Admitted;
 use crate::proto::http;
 use crate::proto::ws;
+use crate::ring::Ring;
 
 /// A request's head must be there so long after the connection, or after the answer before.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
@@ -47,6 +48,11 @@ const PING_AFTER: Duration = Duration::from_secs(25);
 
 /// A ping must have been answered after this, if nothing has been sent since.
 const PONG_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// A next hop has viewers of its own, for whom a skip is worth some waiting. The kernel gives it up somewhat earlier
+/// than this stall limit, see [`hop_options`](crate::net::hop_options).
+const HOP_PATIENCE: Patience =
+    Patience { lag_max: Duration::from_secs(10), stall_max: Duration::from_secs(12) };
 
 /// Close codes of RFC 6455 §7.4.1.
 const CLOSE_NORMAL: u16 = 1000;
@@ -84,6 +90,8 @@ pub struct Conn {
     pub peer: SocketAddr,
     /// When it was accepted.
     pub opened: Instant,
+    /// What it is there for.
+    pub service: Service,
     /// What it receives or received, with its slot among the stream's receivers.
     pub joined: Option<Joined>,
     /// Why it was given up, once that is known.
@@ -92,8 +100,6 @@ pub struct Conn {
     pub announced: bool,
     /// It waits for the loop to call [`resume`](Self::resume).
     pub lined_up: bool,
-    port: usize,
-    admission: Admission,
     admitted: Option<Admitted>,
     state: State,
     _counted: Arc<()>,
@@ -121,6 +127,8 @@ pub enum Over {
     Http,
     /// Bare TCP.
     Tcp,
+    /// Bare TCP, to a next hop that we connected to.
+    Hop,
 }
 
 #[derive(Debug)]
@@ -153,21 +161,23 @@ impl Conn {
             socket: newcomer.socket,
             peer: newcomer.peer,
             opened: now,
+            service: newcomer.service,
             joined: None,
             leave: None,
             announced: false,
             lined_up: false,
-            port: newcomer.port,
-            admission: newcomer.admission,
             admitted: None,
             state,
             _counted: newcomer.counted,
         }
     }
 
-    /// To be called once the connection has its key: a bare TCP receiver is sent its stream without asking.
+    /// To be called once the connection has its key: over bare TCP the stream is sent without being asked for.
     pub fn begin(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
-        let port = self.port(desk);
+        let port = match &self.service {
+            Service::Port { index, .. } => &desk.settings.ports[*index],
+            Service::Hop(line) => return self.stream(line.stream, Over::Hop, Vec::new(), &[], desk),
+        };
         if port.protocol == ReceiverProtocol::WebSocket {
             return Ok(Next::Wait);
         }
@@ -254,18 +264,13 @@ impl Conn {
     }
 
     /// Its stream may have a chunk that it has not been sent. The hot path: once per receiver and chunk.
-    pub fn deliver(
-        &mut self,
-        settings: &Settings,
-        ring: &crate::ring::Ring,
-        now: Instant,
-    ) -> Result<Next, Leave> {
+    pub fn deliver(&mut self, settings: &Settings, ring: &Ring, now: Instant) -> Result<Next, Leave> {
         let State::Streaming(streaming, _) = &mut self.state else { return Ok(Next::Wait) };
         if streaming.is_blocked() {
             return Ok(Next::Wait);
         }
-        let port = &settings.ports[self.port];
-        match streaming.pump(&mut self.socket, ring, &patience(port), now) {
+        let patience = patience(&self.service, settings);
+        match streaming.pump(&mut self.socket, ring, &patience, now) {
             Ok(Pumped::CaughtUp | Pumped::Blocked) => Ok(Next::Wait),
             // The end needs the whole desk: the next turn sees to it.
             Ok(Pumped::Unfinished | Pumped::Ended) => Ok(Next::Resume),
@@ -276,7 +281,7 @@ impl Conn {
     /// Looks at what has taken too long.
     pub fn tick(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
         let now = desk.now;
-        let patience = patience(self.port(desk));
+        let patience = patience(&self.service, desk.settings);
         match &mut self.state {
             State::Head { bytes, since, time_max } if now.duration_since(*since) >= *time_max => {
                 if bytes.is_empty() {
@@ -347,20 +352,26 @@ impl Conn {
         }
     }
 
-    fn port<'a>(&self, desk: &Desk<'a>) -> &'a ReceiverPort {
-        &desk.settings.ports[self.port]
+    /// By how much it lags, if it does not take what there is.
+    #[must_use]
+    pub fn lag(&self, ring: &Ring, now: Instant) -> Duration {
+        match &self.state {
+            State::Streaming(streaming, _) if streaming.is_blocked() => streaming.outbox.lag(ring, now),
+            _ => Duration::ZERO,
+        }
     }
 
     /// Reads requests from the bytes gathered, until one needs more bytes, is answered, or becomes a stream.
     fn read_head(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
         let State::Head { bytes, .. } = &mut self.state else { return Ok(Next::Wait) };
+        let Service::Port { index, .. } = self.service else { return Ok(Next::Wait) };
         let (request, head_len) = match http::parse_request(bytes) {
             Ok(Some(parsed)) => parsed,
             Ok(None) => return Ok(Next::Wait),
             Err(error) => return self.answer(Answer::refusal(error.status(), &error.to_string()), desk),
         };
         let rest = bytes.split_off(head_len);
-        match routes::route(&request, desk.settings, self.port(desk), desk.shard) {
+        match routes::route(&request, desk.settings, &desk.settings.ports[index], desk.shard) {
             Route::Answer(answer) => {
                 self.state = State::Head { bytes: rest, since: desk.now, time_max: HEAD_TIME_MAX };
                 self.answer(answer, desk)
@@ -414,26 +425,26 @@ impl Conn {
         rest: &[u8],
         desk: &mut Desk,
     ) -> Result<Next, Leave> {
-        self.admitted = self.admission.admit();
-        if self.admitted.is_none() {
-            self.leave = Some(Leave::Full);
-            return match over {
-                Over::Tcp => Err(Leave::Full),
-                Over::WebSocket | Over::Http => {
-                    self.answer(Answer::refusal(http::Status::ServiceUnavailable, "the node is full"), desk)
+        let start = match &self.service {
+            Service::Hop(_) => Start::Keyframe,
+            Service::Port { index, admission } => {
+                self.admitted = admission.admit();
+                if self.admitted.is_none() {
+                    return self.turn_away(over, desk);
                 }
-            };
-        }
+                desk.settings.ports[*index].start
+            }
+        };
         let form = if over == Over::WebSocket { Form::Frames } else { Form::Payloads };
         let from = desk.shard.first_to_offer(stream);
-        let mut outbox = match self.port(desk).start {
+        let mut outbox = match start {
             Start::Keyframe => Outbox::at_entry(form, from),
             Start::Live => Outbox::at_live(form, from),
         };
         outbox.open_with(head);
         let speech = match over {
             Over::WebSocket => Speech::WebSocket { reader: ws::Reader::default(), awaits_pong: false },
-            Over::Http | Over::Tcp => Speech::Ignored,
+            Over::Http | Over::Tcp | Over::Hop => Speech::Ignored,
         };
         self.state = State::Streaming(Streaming::new(outbox, desk.now), speech);
         let slot = desk.shard.join(stream, desk.key);
@@ -441,6 +452,17 @@ impl Conn {
         match self.listen(rest, desk)? {
             Next::Resume => Ok(Next::Resume),
             Next::Wait => self.pump_unless_blocked(desk),
+        }
+    }
+
+    /// There is no place for it.
+    fn turn_away(&mut self, over: Over, desk: &mut Desk) -> Result<Next, Leave> {
+        self.leave = Some(Leave::Full);
+        match over {
+            Over::Tcp | Over::Hop => Err(Leave::Full),
+            Over::WebSocket | Over::Http => {
+                self.answer(Answer::refusal(http::Status::ServiceUnavailable, "the node is full"), desk)
+            }
         }
     }
 
@@ -456,8 +478,8 @@ impl Conn {
             return Ok(Next::Wait);
         };
         let ring = desk.shard.ring(joined.stream);
-        let port = &desk.settings.ports[self.port];
-        match streaming.pump(&mut self.socket, ring, &patience(port), desk.now) {
+        let patience = patience(&self.service, desk.settings);
+        match streaming.pump(&mut self.socket, ring, &patience, desk.now) {
             Ok(Pumped::CaughtUp | Pumped::Blocked) => Ok(Next::Wait),
             Ok(Pumped::Unfinished) => Ok(Next::Resume),
             Ok(Pumped::Ended) => self.linger(desk),
@@ -512,8 +534,14 @@ impl Conn {
     }
 }
 
-fn patience(port: &ReceiverPort) -> Patience {
-    Patience { lag_max: port.lag_max, stall_max: port.stall_max }
+fn patience(service: &Service, settings: &Settings) -> Patience {
+    match service {
+        Service::Port { index, .. } => {
+            let port = &settings.ports[*index];
+            Patience { lag_max: port.lag_max, stall_max: port.stall_max }
+        }
+        Service::Hop(_) => HOP_PATIENCE,
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A worker thread: owns a shard of the receivers, waits for their sockets and for its mailbox, and writes the shared
 //! chunks to them. It never waits for anything else and never holds up ingest.
 
+mod census;
 pub mod conn;
 pub mod leave;
 pub mod outbox;
@@ -18,6 +19,7 @@ use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
+use census::Census;
 use conn::{Conn, Desk, Next, Over};
 use leave::Leave;
 use shard::Shard;
@@ -25,7 +27,8 @@ use streaming::Tally;
 
 use crate::config::{Buffer, ReceiverPort};
 use crate::logging::LogBudget;
-use crate::mailbox::{Mailbox, Newcomer, Sender, ToIngest, ToWorker, WorkerId, mailbox};
+use crate::mailbox::{Mailbox, Newcomer, Sender, Served, Service, ToIngest, ToWorker, WorkerId, mailbox};
+use crate::metrics::OutputMetrics;
 
 /// Messages that a worker's mailbox holds: at 1,000 chunks a second, four seconds of a worker that does not look.
 const MAILBOX_MESSAGES_MAX: usize = 4096;
@@ -56,6 +59,8 @@ pub struct Settings {
     pub streams: Vec<(String, Buffer)>,
     /// The listening ports for receivers.
     pub ports: Vec<ReceiverPort>,
+    /// Where workers publish their counts.
+    pub metrics: Arc<OutputMetrics>,
 }
 
 /// A worker before it has a thread.
@@ -76,6 +81,7 @@ pub struct Worker {
     arrivals: LogBudget,
     departures: LogBudget,
     total: Total,
+    census: Census,
     id: WorkerId,
     phase: Phase,
 }
@@ -109,6 +115,7 @@ impl Worker {
         let poll = Poll::new()?;
         let (sender, mailbox) = mailbox(MAILBOX_MESSAGES_MAX, poll.registry(), WAKER)?;
         let shard = Shard::new(settings.streams.iter().map(|(_, buffer)| *buffer), ingest, id);
+        let census = Census::new(Arc::clone(&settings.metrics), id, settings.streams.len());
         let worker = Worker {
             poll,
             mailbox,
@@ -123,6 +130,7 @@ impl Worker {
             arrivals: LogBudget::new(LOG_LINES.0, LOG_LINES.1, now),
             departures: LogBudget::new(LOG_LINES.0, LOG_LINES.1, now),
             total: Total::default(),
+            census,
             id,
             phase: Phase::Serving,
         };
@@ -278,6 +286,13 @@ impl Worker {
         for key in 0..self.conns.capacity() {
             self.with(key, Conn::tick);
         }
+        for (_, conn) in &mut self.conns {
+            let tally = conn.tally();
+            if let Service::Hop(line) = &mut conn.service {
+                line.count(&self.settings.metrics, tally.bytes, tally.skips);
+            }
+        }
+        self.census.take(self.conns.iter().map(|(_, conn)| conn), &self.shard, self.now);
     }
 
     fn drain(&mut self) {
@@ -301,7 +316,7 @@ impl Worker {
     fn bury(&mut self) {
         while let Some((key, leave)) = self.ended.pop() {
             // A connection that met two errors in one turn is in the list twice.
-            let Some(conn) = self.conns.try_remove(key) else { continue };
+            let Some(mut conn) = self.conns.try_remove(key) else { continue };
             self.total.receivers += 1;
             if let Some(joined) = conn.joined
                 && let Some(moved) = self.shard.leave(joined.stream, joined.slot)
@@ -309,13 +324,19 @@ impl Worker {
             {
                 moved.slot = joined.slot;
             }
-            self.report(&conn, conn.leave.unwrap_or(leave));
+            let leave = conn.leave.unwrap_or(leave);
+            if let Some(joined) = conn.joined {
+                self.census.left(joined.stream, conn.tally(), leave);
+            }
+            self.report(&mut conn, leave);
         }
     }
 
     fn announce(&mut self, key: usize) {
         let Some(conn) = self.conns.get_mut(key) else { return };
-        let Some(joined) = conn.joined.filter(|_| !conn.announced) else { return };
+        let Some(joined) = conn.joined.filter(|joined| !conn.announced && joined.over != Over::Hop) else {
+            return;
+        };
         conn.announced = true;
         if let Some(spent) = self.arrivals.spend(self.now) {
             let (name, _) = &self.settings.streams[joined.stream.0];
@@ -323,11 +344,17 @@ impl Worker {
         }
     }
 
-    fn report(&mut self, conn: &Conn, leave: Leave) {
+    fn report(&mut self, conn: &mut Conn, leave: Leave) {
         let tally = conn.tally();
         self.total.sent.bytes += tally.bytes;
         self.total.sent.writes += tally.writes;
         self.total.sent.skips += tally.skips;
+        if let Service::Hop(line) = &mut conn.service {
+            line.count(&self.settings.metrics, tally.bytes, tally.skips);
+            // The hops thread has more to say of it.
+            let served = Served { reason: leave.to_string(), bytes: tally.bytes, skips: tally.skips };
+            return line.served = Some(served);
+        }
         if conn.joined.is_none() && leave == Leave::ClosedByReceiver {
             return log::debug!("{} left without a stream", conn.peer);
         }
@@ -361,5 +388,6 @@ fn over(over: Over) -> &'static str {
         Over::WebSocket => "WebSocket",
         Over::Http => "HTTP-TS",
         Over::Tcp => "TCP",
+        Over::Hop => "next hop",
     }
 }

@@ -3,7 +3,9 @@
 #![allow(clippy::disallowed_methods, reason = "deadlines")]
 #![allow(clippy::panic, clippy::unwrap_used, reason = "that is how a test fails")]
 
+pub mod live;
 pub mod media;
+pub mod namespace;
 pub mod node;
 pub mod publish;
 pub mod raw;
@@ -59,6 +61,23 @@ impl Drop for Directory {
     fn drop(&mut self) {
         if !thread::panicking() {
             let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+}
+
+/// A port of 127.0.0.1 on which nobody listens, and which the system gives to nobody who asks for any.
+pub fn free_port() -> u16 {
+    const FIRST: usize = 10_000;
+    const COUNT: usize = 20_000;
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    // Test processes that run at the same time begin apart.
+    let start = std::process::id() as usize * 97;
+    loop {
+        let offset = (start + NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
+        let port = u16::try_from(FIRST + offset).expect("below 65536");
+        let address = (std::net::Ipv4Addr::UNSPECIFIED, port);
+        if std::net::TcpListener::bind(address).is_ok() && std::net::UdpSocket::bind(address).is_ok() {
+            return port;
         }
     }
 }

@@ -58,6 +58,17 @@ impl Node {
         Node::run(command, directory)
     }
 
+    /// Runs a node in a network namespace of this name.
+    #[track_caller]
+    pub fn start_in(namespace: &str, config: &str) -> Node {
+        let directory = Directory::new("node");
+        let file = directory.file("app.conf");
+        std::fs::write(&file, config).expect("the configuration can be written");
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace, env!("CARGO_BIN_EXE_tsstream"), "-c"]).arg(&file);
+        Node::run(command, directory)
+    }
+
     #[track_caller]
     fn run(mut command: Command, directory: Directory) -> Node {
         command.env_remove("RUST_LOG").env_remove("JOURNAL_STREAM");
@@ -139,6 +150,26 @@ impl Node {
         let kibibytes: u64 =
             line.split_whitespace().nth(1).and_then(|word| word.parse().ok()).expect("a number");
         kibibytes * 1024
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.process.id() as i32), signal).expect("the node is running");
+    }
+
+    /// Ends it as a crash would.
+    pub fn kill(mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// Asks it to end, waits until it has, and returns all the lines that it has said.
+    pub fn log_after_stop(mut self) -> Vec<String> {
+        self.end();
+        wait_until_within(SOON, "the end of the log", || {
+            self.log.lines.lock().is_ok_and(|lines| lines.ended)
+        });
+        self.log.lines.lock().expect("the log is whole").newest.iter().cloned().collect()
     }
 
     /// How many descriptors it has open.

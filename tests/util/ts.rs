@@ -78,3 +78,45 @@ pub fn joined(captured: &[u8], published: &[u8]) -> Result<Joined, String> {
     }
     Ok(Joined { preamble_bytes, start })
 }
+
+/// Takes what was captured apart into runs of what was published, each further on than the one before, and says where in
+/// the latter each is; the first comes after PAT and PMT, every other after discontinuity indicators, PAT and PMT. Each
+/// begins with a keyframe (or with tables right before one). Says so in words if it is not so.
+pub fn runs(captured: &[u8], published: &[u8]) -> Result<Vec<std::ops::Range<usize>>, String> {
+    if captured.len() < 8 * PACKET || !captured.len().is_multiple_of(PACKET) {
+        return Err(format!("{} bytes captured", captured.len()));
+    }
+    let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
+    let mut rest = captured;
+    while !rest.is_empty() {
+        let marks = rest.chunks_exact(PACKET).take_while(|packet| is_discontinuity(packet)).count();
+        let place = captured.len() - rest.len();
+        if (marks == 0) != runs.is_empty() {
+            return Err(format!("{marks} discontinuity indicators at {place}, after {runs:?}"));
+        }
+        rest = &rest[marks * PACKET..];
+        let tables: Vec<u16> = rest.chunks_exact(PACKET).take(PREAMBLE_PACKETS).map(pid).collect();
+        if tables != [0, 0x1000] {
+            return Err(format!("PAT and PMT do not come first at {place}, but {tables:x?}"));
+        }
+        rest = rest.get(PREAMBLE_PACKETS * PACKET..).unwrap_or_default();
+        let first_video = rest.chunks_exact(PACKET).find(|packet| pid(packet) == VIDEO_PID);
+        if !first_video.is_some_and(is_keyframe) {
+            return Err(format!("no keyframe begins the run at {place}"));
+        }
+        let key = &rest[..rest.len().min(4 * PACKET)];
+        let from = runs.last().map_or(0, |last| last.end);
+        let start = (from..published.len()).step_by(PACKET).find(|&at| published[at..].starts_with(key));
+        let start = start.ok_or(format!("what comes at {place} was never published after {from}"))?;
+        let both = rest.chunks_exact(PACKET).zip(published[start..].chunks_exact(PACKET));
+        let length = both.take_while(|(got, sent)| got == sent).count() * PACKET;
+        rest = &rest[length..];
+        runs.push(start..start + length);
+    }
+    Ok(runs)
+}
+
+/// A packet that says that neither counter nor clock continue, and nothing else.
+fn is_discontinuity(packet: &[u8]) -> bool {
+    packet[3] & 0x30 == 0x20 && packet[4] > 0 && packet[5] & 0x80 != 0
+}

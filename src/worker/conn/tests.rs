@@ -4,9 +4,9 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use super::*;
 use crate::chunk::{Chunk, Entry, Framed, PAYLOAD_BYTES_MAX, Sealed};
-use crate::config::{Buffer, IpList};
+use crate::config::{Buffer, IpList, ReceiverPort};
 use crate::mailbox::{Mailbox, StreamStatus, ToIngest, WorkerId, mailbox};
-use crate::places::Places;
+use crate::places::{Admission, Places};
 use crate::proto::ws::Violation;
 
 const WEB_SOCKET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -38,8 +38,10 @@ impl Bench {
         let newcomer = Newcomer {
             socket: TcpStream::from_std(socket),
             peer: address,
-            port: 0,
-            admission: Admission { node: Places::new(0), address: Places::new(0) },
+            service: Service::Port {
+                index: 0,
+                admission: Admission { node: Places::new(0), address: Places::new(0) },
+            },
             counted: Arc::default(),
         };
         let buffer = Buffer { time: Duration::from_secs(600), bytes: usize::MAX };
@@ -61,7 +63,11 @@ impl Bench {
         let mut bench = Bench {
             conn: Conn::new(newcomer, now),
             peer,
-            settings: Settings { streams: vec![("live".into(), buffer)], ports: vec![port] },
+            settings: Settings {
+                streams: vec![("live".into(), buffer)],
+                ports: vec![port],
+                metrics: std::sync::Arc::default(),
+            },
             shard: Shard::new([buffer].into_iter(), ingest, WorkerId(0)),
             now,
             chunks: 0,
