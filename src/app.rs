@@ -20,6 +20,7 @@ use crate::config::{
 };
 use crate::front::{Front, Limits};
 use crate::hops::{self, Hops, Own, Waits};
+use crate::identity::NodeId;
 use crate::ingest::Ingest;
 use crate::mailbox::{Sender, ToIngest, ToWorker, WorkerId};
 use crate::net::{self, BindError};
@@ -35,6 +36,7 @@ const STOP_LOOK: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub struct App {
     config: Config,
+    identity: NodeId,
     ingest: Ingest,
     to_ingest: Sender<ToIngest>,
     listeners: Vec<TcpListener>,
@@ -76,10 +78,11 @@ impl App {
         if config.run_mode == RunMode::Monitor {
             return Err(StartError::NotBuilt("[app] RunMode = monitor is not in this version yet".into()));
         }
-        let (ingest, to_ingest) = Ingest::bind(&config.streams, config.authority.clone())?;
+        let identity = NodeId::random();
+        let (ingest, to_ingest) = Ingest::bind(&config.streams, config.authority.clone(), identity)?;
         let listen = |port: &ReceiverPort| net::listen_for_receivers(&port.section, port.bind);
         let listeners = config.ports.iter().map(listen).collect::<Result<_, _>>()?;
-        Ok(App { config, ingest, to_ingest, listeners })
+        Ok(App { config, identity, ingest, to_ingest, listeners })
     }
 
     /// Where publishers of each stream are awaited: the configured addresses, with the real port for port 0.
@@ -105,6 +108,9 @@ impl App {
         for (stream, address) in self.inputs() {
             let line = format!("  publish {:<10} {}\n", stream.name, publishing(stream, address));
             lines.push_str(&line);
+        }
+        for stream in self.config.streams.iter().filter(|stream| !stream.upstreams.is_empty()) {
+            lines.push_str(&format!("  pull    {:<10} {}\n", stream.name, upstreams(stream)));
         }
         for (port, address) in self.outputs() {
             let host = SocketAddr::new(reachable(address.ip()), address.port());
@@ -136,8 +142,8 @@ impl App {
     pub fn run(self) -> Result<(), StartError> {
         self.log_addresses();
         let own = self.own_addresses();
-        let App { config, ingest, to_ingest, listeners } = self;
-        let (workers, senders) = workers(&config, &to_ingest)?;
+        let App { config, identity, ingest, to_ingest, listeners } = self;
+        let (workers, senders) = workers(&config, identity, &to_ingest)?;
         let balance = Balance::new(senders.clone());
         let hops = hops(&config, own, balance.clone(), &to_ingest)?;
         let of_hops = hops.iter().map(|(_, sender)| sender.clone());
@@ -173,6 +179,7 @@ impl App {
             match stream.protocol {
                 InputProtocol::Udp => own.udp.push(address),
                 InputProtocol::Tcp | InputProtocol::Http => own.tcp.push(address),
+                InputProtocol::Pull => {}
             }
         }
         own
@@ -183,6 +190,9 @@ impl App {
         for (stream, address) in self.inputs() {
             let protocol = input_protocol(stream.protocol);
             log::info!("listening: [{}] {protocol} {address} stream {}", stream.section, stream.name);
+        }
+        for stream in self.config.streams.iter().filter(|stream| !stream.upstreams.is_empty()) {
+            log::info!("pulling: [{}] stream {} from {}", stream.section, stream.name, upstreams(stream));
         }
         for (port, address) in self.outputs() {
             let protocol = match port.protocol {
@@ -196,10 +206,11 @@ impl App {
 
 fn workers(
     config: &Config,
+    identity: NodeId,
     to_ingest: &Sender<ToIngest>,
 ) -> Result<(Vec<Worker>, Vec<Sender<ToWorker>>), StartError> {
     let streams = config.streams.iter().map(|stream| (stream.name.clone(), stream.buffer)).collect();
-    let settings = Arc::new(Settings { streams, ports: config.ports.clone() });
+    let settings = Arc::new(Settings { streams, ports: config.ports.clone(), identity });
     let count = match config.workers {
         0 => thread::available_parallelism().map_or(1, usize::from),
         count => count,
@@ -259,6 +270,12 @@ fn stop<T>(thread: JoinHandle<()>, mut mailbox: Sender<T>, message: impl Fn() ->
     }
 }
 
+/// Where a stream is pulled from, best first.
+fn upstreams(stream: &Stream) -> String {
+    let upstreams: Vec<String> = stream.upstreams.iter().map(ToString::to_string).collect();
+    upstreams.join(", ")
+}
+
 /// The command or address by which a stream is published.
 fn publishing(stream: &Stream, address: SocketAddr) -> String {
     let host = SocketAddr::new(reachable(address.ip()), address.port());
@@ -270,6 +287,7 @@ fn publishing(stream: &Stream, address: SocketAddr) -> String {
         (Format::Ts, InputProtocol::Http) => format!("{push} http://{host}/{secret}{}", stream.name),
         (Format::Bytes, InputProtocol::Tcp) => format!("bytes to tcp://{host}"),
         (Format::Bytes, InputProtocol::Udp) => format!("bytes to udp://{host}"),
+        (_, InputProtocol::Pull) => upstreams(stream),
         (Format::Bytes, InputProtocol::Http) => {
             format!("bytes by POST to http://{host}/{secret}{}", stream.name)
         }
@@ -281,6 +299,7 @@ fn input_protocol(protocol: InputProtocol) -> &'static str {
         InputProtocol::Tcp => "tcp",
         InputProtocol::Udp => "udp",
         InputProtocol::Http => "http",
+        InputProtocol::Pull => "pull",
     }
 }
 

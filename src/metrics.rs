@@ -19,6 +19,23 @@ impl Counter {
     }
 }
 
+/// Something measured.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    /// Measured anew.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// As measured last.
+    #[must_use]
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// The input side.
 #[derive(Debug, Default)]
 pub struct InputMetrics {
@@ -45,6 +62,47 @@ pub struct StreamInputMetrics {
     pub rtp_lost: Counter,
     /// RTP packets dropped, because they came twice or after later ones.
     pub rtp_late: Counter,
+    /// Of a stream that is pulled.
+    pub pull: PullMetrics,
+}
+
+/// How pulling one stream goes.
+#[derive(Debug, Default)]
+pub struct PullMetrics {
+    /// Times that an upstream was taken up, the first included.
+    pub upstreams: Counter,
+    /// Of those, the times that the stream went on without a gap.
+    pub resumed: Counter,
+    /// Times that what came did not continue what had come: receivers jump to a keyframe.
+    pub discontinuities: Counter,
+    /// Chunks that the upstream did not send, by its own numbers: it let this node skip.
+    pub chunks_skipped: Counter,
+    /// Chunks that are missing by the numbers of the node where they were made, wherever on the way they were lost.
+    pub chunks_missed: Counter,
+    /// From the upstream's having a chunk to this node's having it, by the clocks of the two, in microseconds: a mean over
+    /// the last some chunks.
+    pub hop_latency_us: Gauge,
+    /// Upstreams given up, by reason.
+    pub failures: PullFailures,
+}
+
+/// Upstreams given up.
+#[derive(Debug, Default)]
+pub struct PullFailures {
+    /// The name has no address.
+    pub unresolved: Counter,
+    /// There is no connection to be had.
+    pub unreachable: Counter,
+    /// It sent nothing for `Timeout`.
+    pub silent: Counter,
+    /// It ended the connection, or the connection broke.
+    pub closed: Counter,
+    /// It answered with something else than a WebSocket.
+    pub refused: Counter,
+    /// It broke the protocol.
+    pub malformed: Counter,
+    /// The stream comes through this node already, or through too many.
+    pub looped: Counter,
 }
 
 /// The next hops, in the order of the configuration.

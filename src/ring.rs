@@ -73,7 +73,7 @@ impl Ring {
     }
 
     /// All chunks, oldest first.
-    pub fn chunks(&self) -> impl Iterator<Item = &SharedChunk> {
+    pub fn chunks(&self) -> impl DoubleEndedIterator<Item = &SharedChunk> {
         self.chunks.iter()
     }
 
@@ -110,7 +110,7 @@ impl Ring {
 fn bytes_held(chunk: &Chunk) -> usize {
     let entry = chunk.sealed.entry.as_ref();
     let preambles = entry.map_or(0, |entry| entry.join.frame().len() + entry.jump.frame().len());
-    size_of::<Chunk>() + chunk.sealed.body.frame().len() + preambles
+    size_of::<Chunk>() + chunk.sealed.body.relayed().len() + preambles
 }
 
 #[cfg(test)]

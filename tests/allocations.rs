@@ -82,7 +82,7 @@ impl Worker {
         let mut worker = Worker {
             conns: Vec::new(),
             peers: Vec::new(),
-            settings: Settings { streams: vec![("live".into(), buffer)], ports: vec![port] },
+            settings: Settings { streams: vec![("live".into(), buffer)], ports: vec![port], identity: NodeId::random() },
             shard: Shard::new([buffer].into_iter(), ingest, WorkerId(0)),
             next: Cell::new(0),
             now,

@@ -22,6 +22,7 @@ use crate::config::{ReceiverProtocol, Start};
 use crate::mailbox::{Newcomer, Service, StreamId};
 use crate::places::Admitted;
 use crate::proto::http;
+use crate::proto::relay::{self, Origin, Path};
 use crate::proto::ws;
 
 /// A request's head must be there so long after the connection, or after the answer before.
@@ -100,6 +101,8 @@ pub struct Conn {
     /// It waits for the loop to call [`resume`](Self::resume).
     pub lined_up: bool,
     admitted: Option<Admitted>,
+    /// As far as a node that pulls has had its stream.
+    after: Option<Origin>,
     state: State,
     _counted: Arc<()>,
 }
@@ -122,6 +125,8 @@ pub struct Joined {
 pub enum Over {
     /// WebSocket.
     WebSocket,
+    /// WebSocket, to a node that pulls.
+    Relay,
     /// An HTTP response without end.
     Http,
     /// Bare TCP.
@@ -146,7 +151,12 @@ enum State {
 #[derive(Debug)]
 enum Speech {
     /// WebSocket frames.
-    WebSocket { reader: ws::Reader, awaits_pong: bool },
+    WebSocket {
+        reader: ws::Reader,
+        awaits_pong: bool,
+        /// What a node that pulls has been told of where the stream comes through.
+        path_told: Option<Path>,
+    },
     /// It has nothing to say, or has said its last word.
     Ignored,
 }
@@ -166,6 +176,7 @@ impl Conn {
             announced: false,
             lined_up: false,
             admitted: None,
+            after: None,
             state,
             _counted: newcomer.counted,
         }
@@ -273,7 +284,7 @@ impl Conn {
         if streaming.is_blocked() {
             return Ok(Next::Wait);
         }
-        let patience = patience(&self.service, settings);
+        let patience = patience(&self.service, self.joined, settings);
         match streaming.pump(&mut self.socket, ring, &patience, now) {
             Ok(Pumped::CaughtUp | Pumped::Blocked) => Ok(Next::Wait),
             // The end needs the whole desk: the next turn sees to it.
@@ -285,7 +296,7 @@ impl Conn {
     /// Looks at what has taken too long.
     pub fn tick(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
         let now = desk.now;
-        let patience = patience(&self.service, desk.settings);
+        let patience = patience(&self.service, self.joined, desk.settings);
         match &mut self.state {
             State::Head { bytes, since, time_max } if now.duration_since(*since) >= *time_max => {
                 if bytes.is_empty() {
@@ -307,9 +318,17 @@ impl Conn {
                 if streaming.is_stalled(&patience, now) {
                     return Err(Leave::Stalled);
                 }
-                let Speech::WebSocket { awaits_pong, .. } = speech else { return Ok(Next::Wait) };
+                let Speech::WebSocket { awaits_pong, path_told, .. } = speech else { return Ok(Next::Wait) };
                 if streaming.is_blocked() {
                     return Ok(Next::Wait);
+                }
+                if let (Some(told), Some(joined)) = (path_told, self.joined)
+                    && *told != desk.shard.status(joined.stream).path
+                {
+                    *told = Path::clone(&desk.shard.status(joined.stream).path);
+                    let text = relay::path_text(desk.settings.identity, told);
+                    streaming.outbox.control(&ws::text(&text));
+                    return self.pump(desk);
                 }
                 let silence = now.duration_since(streaming.progress_at());
                 if *awaits_pong && silence >= PONG_TIME_MAX {
@@ -373,6 +392,10 @@ impl Conn {
             }
             Route::WebSocket(stream, head) => self.stream(stream, Over::WebSocket, head, &rest, desk),
             Route::Http(stream, head) => self.stream(stream, Over::Http, head, &rest, desk),
+            Route::Relay(stream, head, after) => {
+                self.after = after;
+                self.stream(stream, Over::Relay, head, &rest, desk)
+            }
         }
     }
 
@@ -430,15 +453,25 @@ impl Conn {
                 desk.settings.ports[*index].start
             }
         };
-        let form = if over == Over::WebSocket { Form::Frames } else { Form::Payloads };
+        let form = match over {
+            Over::WebSocket => Form::Frames,
+            Over::Relay => Form::Relayed,
+            Over::Http | Over::Tcp | Over::Hop => Form::Payloads,
+        };
         let from = desk.shard.first_to_offer(stream);
         let mut outbox = match start {
+            _ if let Some(after) = self.after => Outbox::resuming(form, after, from),
+            _ if over == Over::Relay => Outbox::at_entry(form, from),
             Start::Keyframe => Outbox::at_entry(form, from),
             Start::Live => Outbox::at_live(form, from),
         };
         outbox.open_with(head);
         let speech = match over {
-            Over::WebSocket => Speech::WebSocket { reader: ws::Reader::default(), awaits_pong: false },
+            Over::WebSocket | Over::Relay => Speech::WebSocket {
+                reader: ws::Reader::default(),
+                awaits_pong: false,
+                path_told: (over == Over::Relay).then(|| Path::clone(&desk.shard.status(stream).path)),
+            },
             Over::Http | Over::Tcp | Over::Hop => Speech::Ignored,
         };
         self.state = State::Streaming(Streaming::new(outbox, desk.now), speech);
@@ -455,7 +488,7 @@ impl Conn {
         self.leave = Some(Leave::Full);
         match over {
             Over::Tcp | Over::Hop => Err(Leave::Full),
-            Over::WebSocket | Over::Http => {
+            Over::WebSocket | Over::Relay | Over::Http => {
                 self.answer(Answer::refusal(http::Status::ServiceUnavailable, "the node is full"), desk)
             }
         }
@@ -473,7 +506,7 @@ impl Conn {
             return Ok(Next::Wait);
         };
         let ring = desk.shard.ring(joined.stream);
-        let patience = patience(&self.service, desk.settings);
+        let patience = patience(&self.service, self.joined, desk.settings);
         match streaming.pump(&mut self.socket, ring, &patience, desk.now) {
             Ok(Pumped::CaughtUp | Pumped::Blocked) => Ok(Next::Wait),
             Ok(Pumped::Unfinished) => Ok(Next::Resume),
@@ -485,7 +518,7 @@ impl Conn {
     /// Hears what a WebSocket client says: answers pings and goodbyes, ignores messages.
     fn listen(&mut self, mut said: &[u8], desk: &mut Desk) -> Result<Next, Leave> {
         let State::Streaming(streaming, speech) = &mut self.state else { return Ok(Next::Wait) };
-        let Speech::WebSocket { reader, awaits_pong } = speech else { return Ok(Next::Wait) };
+        let Speech::WebSocket { reader, awaits_pong, .. } = speech else { return Ok(Next::Wait) };
         *awaits_pong = false;
         while !said.is_empty() {
             let (leave, goodbye) = match reader.read(said) {
@@ -529,8 +562,9 @@ impl Conn {
     }
 }
 
-fn patience(service: &Service, settings: &Settings) -> Patience {
+fn patience(service: &Service, joined: Option<Joined>, settings: &Settings) -> Patience {
     match service {
+        _ if joined.is_some_and(|joined| joined.over == Over::Relay) => HOP_PATIENCE,
         Service::Port { index, .. } => {
             let port = &settings.ports[*index];
             Patience { lag_max: port.lag_max, stall_max: port.stall_max }

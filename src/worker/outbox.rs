@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use crate::chunk::{Chunk, Framed, SharedChunk};
+use crate::proto::relay::Origin;
 use crate::ring::Ring;
 
 /// The most bytes of control frames that wait for the end of the chunk in flight. Answers to pings beyond this are
@@ -18,6 +19,8 @@ const URGENT_BYTES_MAX: usize = 512;
 pub enum Form {
     /// WebSocket frames.
     Frames,
+    /// The same, each chunk after its stamp.
+    Relayed,
     /// The stream's own bytes.
     Payloads,
 }
@@ -36,6 +39,8 @@ enum Stage {
     Waiting(Lead),
     /// Nothing is sent until there is a chunk with this number or a later one.
     WaitingLive,
+    /// Nothing is sent until there is any chunk; then what follows the one named here, if that can be told.
+    Resuming(Origin),
     /// The chunk before was sent; whether something goes before this one is seen when it is there.
     Next,
     /// The bytes before the chunk.
@@ -83,6 +88,13 @@ impl Outbox {
     #[must_use]
     pub fn at_live(form: Form, from: u64) -> Outbox {
         Outbox::new(form, Stage::WaitingLive, from)
+    }
+
+    /// For a receiver that has had the stream up to `after`: it goes on from there if the ring still holds what follows,
+    /// and otherwise begins at the newest entry not before number `from`.
+    #[must_use]
+    pub fn resuming(form: Form, after: Origin, from: u64) -> Outbox {
+        Outbox::new(form, Stage::Resuming(after), from)
     }
 
     fn new(form: Form, stage: Stage, sequence: u64) -> Outbox {
@@ -143,6 +155,14 @@ impl Outbox {
         if self.offset != 0 {
             return Verdict::GoOn;
         }
+        if let Stage::Resuming(after) = self.stage
+            && ring.first() < ring.next()
+        {
+            match what_follows(ring, after) {
+                Some(sequence) => (self.stage, self.sequence) = (Stage::Next, sequence),
+                None => self.stage = Stage::Waiting(Lead::Join),
+            }
+        }
         if self.stage == Stage::WaitingLive && ring.next() > self.sequence {
             self.stage = Stage::Next;
             self.sequence = ring.next() - 1;
@@ -173,7 +193,7 @@ impl Outbox {
     }
 
     fn is_waiting(&self) -> bool {
-        matches!(self.stage, Stage::Waiting(_) | Stage::WaitingLive)
+        matches!(self.stage, Stage::Waiting(_) | Stage::WaitingLive | Stage::Resuming(_))
     }
 
     /// For a receiver that lags by `lag`, more than `lag_max`: jumps to the newest entry ahead, if there is one.
@@ -300,7 +320,7 @@ impl Pending<'_> {
             self.at.stage = first_stage(chunk);
         }
         match self.at.stage {
-            Stage::Waiting(_) | Stage::WaitingLive | Stage::Next => None,
+            Stage::Waiting(_) | Stage::WaitingLive | Stage::Resuming(_) | Stage::Next => None,
             Stage::Lead(lead) => {
                 self.after.stage = Stage::Body;
                 Some(lead_bytes(chunk, lead, form))
@@ -311,6 +331,19 @@ impl Pending<'_> {
             }
         }
     }
+}
+
+/// Number of the chunk that follows the one made as `after`, be it here or the next to come. Looks at every chunk, once
+/// for each receiver that has come back.
+fn what_follows(ring: &Ring, after: Origin) -> Option<u64> {
+    ring.chunks().rev().find_map(|chunk| {
+        let origin = chunk.sealed.body.stamp()?.origin;
+        if origin.follows(after) {
+            Some(chunk.sequence)
+        } else {
+            (origin == after).then_some(chunk.sequence + 1)
+        }
+    })
 }
 
 fn first_stage(chunk: &Chunk) -> Stage {
@@ -327,6 +360,7 @@ fn lead_bytes(chunk: &Chunk, lead: Lead, form: Form) -> &[u8] {
 fn bytes(framed: &Framed, form: Form) -> &[u8] {
     match form {
         Form::Frames => framed.frame(),
+        Form::Relayed => framed.relayed(),
         Form::Payloads => framed.payload(),
     }
 }

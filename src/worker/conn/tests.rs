@@ -61,7 +61,7 @@ impl Bench {
         let mut bench = Bench {
             conn: Conn::new(newcomer, now),
             peer,
-            settings: Settings { streams: vec![("live".into(), buffer)], ports: vec![port] },
+            settings: Settings { streams: vec![("live".into(), buffer)], ports: vec![port], identity: NodeId::random() },
             shard: Shard::new([buffer].into_iter(), ingest, WorkerId(0)),
             now,
             chunks: 0,
