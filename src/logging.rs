@@ -39,7 +39,9 @@ impl Log {
         let (queue, records) = bounded(QUEUE_RECORDS_MAX);
         let lost = Arc::new(AtomicU64::new(0));
         let pipe = QueueWriter { queue: queue.clone(), lost: Arc::clone(&lost) };
-        thread::Builder::new().name("log".into()).spawn(move || write_records(&records, &lost))?;
+        thread::Builder::new()
+            .name("log".into())
+            .spawn(move || write_records(&mut io::stderr(), &records, &lost))?;
         let mut builder = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info"));
         builder.target(env_logger::Target::Pipe(Box::new(pipe))).format_target(false);
         if std::env::var_os("JOURNAL_STREAM").is_some() {
@@ -93,8 +95,7 @@ impl Write for QueueWriter {
     }
 }
 
-fn write_records(records: &Receiver<Item>, lost: &AtomicU64) {
-    let mut out = io::stderr();
+fn write_records(out: &mut impl Write, records: &Receiver<Item>, lost: &AtomicU64) {
     while let Ok(item) = records.recv() {
         match item {
             Item::Record(record) => {
@@ -163,6 +164,21 @@ impl fmt::Display for Spent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_finds_no_room_is_counted_and_told() {
+        let (queue, records) = bounded(2);
+        let lost = Arc::new(AtomicU64::new(0));
+        let mut writer = QueueWriter { queue, lost: Arc::clone(&lost) };
+        for line in [b"one\n", b"two\n", b"six\n"] {
+            assert_eq!(writer.write(line).unwrap(), 4, "nobody waits, nobody is told");
+        }
+        drop(writer);
+        let mut out = Vec::new();
+        write_records(&mut out, &records, &lost);
+        let said = "one\n1 log lines were lost: standard error is not read fast enough\ntwo\n";
+        assert_eq!(String::from_utf8(out).unwrap(), said);
+    }
 
     #[test]
     #[allow(clippy::disallowed_methods, reason = "any instant will do")]

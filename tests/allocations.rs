@@ -14,7 +14,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tsstream::chunk::{Chunk, Entry, Framed, Sealed, SharedChunk};
 use tsstream::config::{Buffer, IpList, ReceiverPort, ReceiverProtocol, Start};
 use tsstream::limits;
-use tsstream::mailbox::{Mailbox, Newcomer, StreamId, StreamStatus, ToIngest, WorkerId, mailbox};
+use tsstream::mailbox::{Mailbox, Newcomer, Service, StreamId, StreamStatus, ToIngest, WorkerId, mailbox};
 use tsstream::places::{Admission, Places};
 use tsstream::worker::Settings;
 use tsstream::worker::conn::{Conn, Desk};
@@ -109,8 +109,7 @@ impl Worker {
             let newcomer = Newcomer {
                 socket: mio::net::TcpStream::from_std(socket),
                 peer: address,
-                port: 0,
-                admission: admission.clone(),
+                service: Service::Port { index: 0, admission: admission.clone() },
                 counted: Arc::default(),
             };
             let mut conn = Conn::new(newcomer, self.now);

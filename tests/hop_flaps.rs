@@ -105,7 +105,9 @@ fn hundreds_of_flaps_leave_nothing_behind() {
     to_hops.post(ToWorker::Stop).unwrap();
     to_worker.post(ToWorker::Stop).unwrap();
     to_ingest.post(ToIngest::Stop).unwrap();
-    (to_hops.flush(), to_worker.flush(), to_ingest.flush());
+    to_hops.flush();
+    to_worker.flush();
+    to_ingest.flush();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
 }
 

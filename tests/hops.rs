@@ -104,6 +104,26 @@ fn assert_nothing_was_lost(edge: Node) {
 }
 
 #[test]
+fn the_older_example_of_three_nodes_works_as_it_is() {
+    let ports = [("50001", free_port()), ("55001", free_port()), ("55002", free_port())];
+    let on_free_ports = |name: &str| {
+        let file = format!("{}/tests/data/conf/{name}", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(file).unwrap();
+        let text = text.replace("Port = 56001", "Port = 0").replace("Port = 56002", "Port = 0");
+        ports.iter().fold(text, |text, (old, new)| text.replace(old, &new.to_string()))
+    };
+    let edges =
+        ["original-extra1.conf", "original-extra2.conf"].map(|name| Node::start(&on_free_ports(name)));
+    let first = Node::start(&on_free_ports("original-normal-udp.conf"));
+    first.wait_for(&format!("{} is sent to", ports[2].1));
+    let receivers: Vec<Receiver> = edges.iter().flat_map(viewers).collect();
+    let live = Live::start(first.address("backstream"));
+    receivers.iter().for_each(|receiver| receiver.wait_for_bytes(PLENTY));
+    assert_whole(receivers, &live.stop());
+    edges.into_iter().for_each(assert_nothing_was_lost);
+}
+
+#[test]
 fn multicast_reaches_all_who_joined() {
     let group = "239.255.77.3";
     let group_port = free_port();
@@ -227,7 +247,7 @@ fn the_node_itself_is_no_next_hop_under_whatever_name() {
     let port = free_port();
     let node = Node::start(&format!(
         "[backstream]\nProtocol = TCP\nBind = 127.0.0.1\nPort = {port}\n\
-         [dispatch]\nProtocol = TCP\nHosts = no-such-name.invalid,127.1\nPorts = {port},{port}\n"
+         [dispatch]\nProtocol = TCP\nHosts = no..name,127.1\nPorts = {port},{port}\n"
     ));
     node.wait_for("not reached: failed to lookup");
     node.wait_for("not reached: that is this node itself");

@@ -7,6 +7,7 @@ mod util;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -225,8 +226,8 @@ fn there_is_room_for_so_many_and_the_rest_are_told() {
     let node = Node::start(&format!("[app]\nWorkers = 2\n{NODE}MaxClients = 3\nMaxClientsPerIp = 2\n"));
     let address = node.address("custom");
     let first = Frames::open(address, "/");
-    let _second = join(&node, &Protocol::Tcp);
-    node.wait_for("(TCP)");
+    let second = join(&node, &Protocol::Tcp);
+    node.wait_for(&format!("receiver of live connected: {}", second.peer()));
     for request in [upgrade("/") + "\r\n", "GET /live.ts HTTP/1.1\r\nHost: a\r\n\r\n".into()] {
         for _ in 0..20 {
             let answer = ask(address, &request);
@@ -345,8 +346,8 @@ fn two_hundred_viewers_are_told_goodbye() {
 fn a_second_signal_does_not_wait() {
     let node = Node::start(&format!("[app]\nDrain = 600\n{NODE}StallLimit = 600\n"));
     let mut show = Show::start(&node);
-    let _deaf = connect(node.address("custom.live"), Some(4096));
-    node.wait_for("(TCP)");
+    let deaf = connect(node.address("custom.live"), Some(4096));
+    node.wait_for(&format!("receiver of live connected: {}", deaf.local_addr().unwrap()));
     // It takes nothing, so it can't be told goodbye.
     let options = Options { keep: Keep::Hash, ..Options::default() };
     let witness = Receiver::open_with(node.address("custom.live"), &Protocol::Tcp, options);
@@ -361,6 +362,48 @@ fn a_second_signal_does_not_wait() {
     let asked = Instant::now();
     assert_eq!(node.stop().code(), Some(0), "asked the second time");
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+}
+
+#[test]
+fn without_a_free_descriptor_receivers_wait_and_are_let_in_later() {
+    let node = Node::start(NODE);
+    let address = node.address("custom");
+    let limit = ["--pid", &node.pid().to_string(), "--nofile=64:64"];
+    assert!(Command::new("prlimit").args(limit).status().unwrap().success());
+    let ask = || {
+        let mut socket = dial(address);
+        write!(socket, "{}\r\n", upgrade("/")).unwrap();
+        socket
+    };
+    let mut sockets: Vec<TcpStream> = (0..100).map(|_| ask()).collect();
+    node.wait_for("receivers can't be accepted for now: Too many open files");
+    // In the order in which they came: each that has been let in makes room for one that waits.
+    for socket in sockets.drain(..) {
+        let mut socket = socket;
+        assert!(read_head(&mut socket).unwrap().starts_with("HTTP/1.1 101 "));
+    }
+}
+
+#[test]
+fn a_receiver_may_begin_with_whatever_comes_next() {
+    let node = Node::start(&format!("{NODE}Start = live\n"));
+    let mut show = Show::start(&node);
+    let first = join(&node, &Protocol::Tcp);
+    for _ in 0..2 {
+        show.go_on(5);
+        wait_until("the picture", || first.ends_with(show.tail()));
+    }
+    let second = join(&node, &Protocol::Tcp);
+    node.wait_for(&format!("receiver of live connected: {}", second.peer()));
+    show.go_on(5);
+    for receiver in [&first, &second] {
+        wait_until("the picture", || receiver.ends_with(show.tail()));
+        let bytes = receiver.so_far().bytes;
+        // If that is a keyframe, the tables come before it.
+        let tables_bytes = 2 * ts::PACKET;
+        assert!(show.published.ends_with(&bytes) || show.published.ends_with(&bytes[tables_bytes..]));
+    }
+    assert!(second.length() < first.length());
 }
 
 #[test]

@@ -152,6 +152,8 @@ impl Hops {
     pub fn run(mut self) {
         let mut events = Events::with_capacity(256);
         while self.turn(&mut events).is_continue() {}
+        let (feeds, mut desk) = self.feeds();
+        feeds.iter_mut().flat_map(|feed| &mut feed.hops).for_each(|hop| hop.end(&mut desk));
     }
 
     fn add(&mut self, target: Target, hop: &NextHop) {
@@ -212,7 +214,9 @@ impl Hops {
     }
 
     fn empty_mailbox(&mut self) -> ControlFlow<()> {
-        while let Some(message) = self.mailbox.take() {
+        // What is posted from now on wakes us again, so a bound on the messages of one round loses none.
+        for _ in 0..MAIL_MAX {
+            let Some(message) = self.mailbox.take() else { break };
             match message {
                 ToWorker::Chunk(stream, chunk) => {
                     let (feeds, mut desk) = self.feeds();

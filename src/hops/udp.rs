@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use super::own;
 use super::target::{Desk, Target};
 use crate::config::Datagrams;
+use crate::metrics::Counter;
 use crate::net;
 
 /// The most bytes that the kernel cuts into datagrams at once (65,535 less the headers of IPv4 and UDP). With datagrams
@@ -146,6 +147,19 @@ impl UdpHop {
         }
         if let Some(error) = error {
             self.complain(&error, desk);
+        }
+    }
+
+    /// The node ends.
+    pub fn end(&mut self, desk: &mut Desk) {
+        if let State::Open(open) = &self.state {
+            let lasted = desk.now.saturating_duration_since(open.since);
+            let metrics = self.target.metrics(desk);
+            let [sent, bytes, dropped] =
+                [&metrics.datagrams, &metrics.bytes, &metrics.datagrams_dropped].map(Counter::value);
+            let why =
+                format!("the node is ending; {sent} datagrams, {bytes} bytes, {dropped} datagrams dropped");
+            self.target.left(lasted, &why, desk);
         }
     }
 

@@ -194,8 +194,10 @@ impl Loop {
         loop {
             let patience = self.patience(now);
             match self.poll.poll(&mut events, patience) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-                _ => now = clock(),
+                // Stopped and continued, without having been told what has come meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+                Ok(()) => now = clock(),
             }
             if self.turn(&events, now).is_break() {
                 return Ok(());
@@ -212,13 +214,14 @@ impl Loop {
             }
         }
         self.read_mail(now)?;
+        // What fell due before more came does not wait for that.
+        self.streams.seal_due(now);
+        self.serve_ready(now);
+        // What has come is heard before anyone is found to have been silent: it may be us who slept.
         if now >= self.next_tick {
             self.next_tick = now + TICK;
             self.tick(now);
         }
-        // What fell due before more came does not wait for that.
-        self.streams.seal_due(now);
-        self.serve_ready(now);
         if let Some(deadline) = self.streams.seal_due(now) {
             self.timer.wake_by(deadline, now);
         }

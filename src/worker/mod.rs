@@ -44,7 +44,8 @@ const TICK: Duration = Duration::from_millis(250);
 /// Where reads go to. Receivers have little to say.
 const SCRATCH_BYTES: usize = 16 * 1024;
 
-/// Connections logged at once, and per second from then on; the others are counted.
+/// Arrivals logged at once, and per second from then on; the others are counted. So for departures, lest a rush of
+/// newcomers hides why others leave.
 const LOG_LINES: (u32, u32) = (100, 20);
 
 const WAKER: Token = Token(usize::MAX);
@@ -75,7 +76,8 @@ pub struct Worker {
     scratch: Box<[u8]>,
     now: Instant,
     tick_at: Instant,
-    log: LogBudget,
+    arrivals: LogBudget,
+    departures: LogBudget,
     total: Total,
     id: WorkerId,
     phase: Phase,
@@ -121,7 +123,8 @@ impl Worker {
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             now,
             tick_at: now + TICK,
-            log: LogBudget::new(LOG_LINES.0, LOG_LINES.1, now),
+            arrivals: LogBudget::new(LOG_LINES.0, LOG_LINES.1, now),
+            departures: LogBudget::new(LOG_LINES.0, LOG_LINES.1, now),
             total: Total::default(),
             id,
             phase: Phase::Serving,
@@ -320,7 +323,7 @@ impl Worker {
             return;
         };
         conn.announced = true;
-        if let Some(spent) = self.log.spend(self.now) {
+        if let Some(spent) = self.arrivals.spend(self.now) {
             let (name, _) = &self.settings.streams[joined.stream.0];
             log::info!("receiver of {name} connected: {} ({}){spent}", conn.peer, over(joined.over));
         }
@@ -340,7 +343,7 @@ impl Worker {
             return log::debug!("{} left without a stream", conn.peer);
         }
         let seconds = self.now.duration_since(conn.opened).as_secs_f64();
-        let Some(spent) = self.log.spend(self.now) else { return };
+        let Some(spent) = self.departures.spend(self.now) else { return };
         match conn.joined {
             Some(joined) => {
                 let (name, _) = &self.settings.streams[joined.stream.0];

@@ -164,7 +164,7 @@ impl Outbox {
             }
         }
         if self.stage == Stage::WaitingLive && ring.next() > self.sequence {
-            self.stage = Stage::Next;
+            self.stage = Stage::Lead(Lead::Join);
             self.sequence = ring.next() - 1;
         }
         let lost_place = !self.is_waiting() && self.sequence < ring.first();

@@ -5,6 +5,7 @@
 
 pub mod live;
 pub mod media;
+pub mod namespace;
 pub mod node;
 pub mod publish;
 pub mod raw;

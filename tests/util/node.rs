@@ -58,6 +58,17 @@ impl Node {
         Node::run(command, directory)
     }
 
+    /// Runs a node in a network namespace of this name.
+    #[track_caller]
+    pub fn start_in(namespace: &str, config: &str) -> Node {
+        let directory = Directory::new("node");
+        let file = directory.file("app.conf");
+        std::fs::write(&file, config).expect("the configuration can be written");
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace, env!("CARGO_BIN_EXE_tsstream"), "-c"]).arg(&file);
+        Node::run(command, directory)
+    }
+
     #[track_caller]
     fn run(mut command: Command, directory: Directory) -> Node {
         command.env_remove("RUST_LOG").env_remove("JOURNAL_STREAM");

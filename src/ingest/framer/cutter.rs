@@ -11,8 +11,11 @@ use crate::proto::ts::watch::{Position, Video, Watch};
 /// What is to become the next chunk of one publisher. By default: of a new one.
 #[derive(Debug, Default)]
 pub(super) struct Cutter {
+    /// The chunk that an entry point has just cut off. It goes out with the entry's own: an encoder sends its tables
+    /// and the keyframe after them in one burst, and every receiver is to be sent them in one call.
+    cut_off: Option<Sealed>,
     builder: FrameBuilder,
-    /// When its first bytes came; `None` while it is empty.
+    /// When the first bytes in the builder came; `None` while it is empty.
     received: Option<Instant>,
     entry: Option<Entry>,
     /// Not known before its first packet of video.
@@ -24,7 +27,7 @@ pub(super) struct Cutter {
 impl Cutter {
     /// When the first byte that waits came, if any does.
     pub fn received(&self) -> Option<Instant> {
-        self.received
+        self.cut_off.as_ref().map(|sealed| sealed.received).or(self.received)
     }
 
     /// Gathers bytes of which nothing is known. A receiver may begin with any chunk of them.
@@ -57,7 +60,8 @@ impl Cutter {
             let position = if is_first { Position::ChunkStart } else { Position::Within };
             if let Some(entry) = watch.entry(packet, position, now, health) {
                 self.append(packets[start..index].as_flattened(), now, sealed);
-                self.seal(sealed);
+                sealed.extend(self.cut_off.take());
+                self.cut_off = self.cut();
                 start = index;
                 self.entry = Some(entry);
             }
@@ -108,14 +112,18 @@ impl Cutter {
 
     /// Seals what there is, if there is anything.
     pub fn seal(&mut self, sealed: &mut Vec<Sealed>) {
-        let Some(received) = self.received.take() else { return };
-        sealed.push(Sealed {
+        sealed.extend(self.cut_off.take());
+        sealed.extend(self.cut());
+    }
+
+    fn cut(&mut self) -> Option<Sealed> {
+        Some(Sealed {
+            received: self.received.take()?,
             body: self.builder.seal(),
-            received,
             entry: self.entry.take(),
             follows_discontinuity: !std::mem::replace(&mut self.continues, true),
             starts_at_frame: self.starts_at_frame.take().unwrap_or_default(),
-        });
+        })
     }
 
     /// Adds `bytes`, of which there must be room for, and seals what is then full.

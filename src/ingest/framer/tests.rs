@@ -352,3 +352,16 @@ proptest! {
         prop_assert!(begun_before || out.ends_with(&good[second_keyframe..]), "in sync again within five packets");
     }
 }
+
+#[test]
+fn what_comes_just_before_a_keyframe_goes_out_with_it() {
+    let mut mux = Mux::with_video_and_audio();
+    let mut bench = Bench::new(Format::Ts, 2 * MS, None);
+    bench.push(&mux.tables().keyframe(3).take()).wait(2 * MS);
+    assert_eq!(bench.sealed.len(), 1);
+    bench.push(&mux.tables().take()).wait(MS).push(&mux.keyframe(3).take());
+    assert_eq!(bench.sealed.len(), 1, "the keyframe may not be complete, and the tables wait for it");
+    bench.wait(MS);
+    assert_eq!(bench.sealed.len(), 3, "no longer than tables of their own would have waited");
+    assert!(bench.sealed[2].entry.is_some());
+}

@@ -4,9 +4,9 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use super::*;
 use crate::chunk::{Chunk, Entry, Framed, PAYLOAD_BYTES_MAX, Sealed};
-use crate::config::{Buffer, IpList};
+use crate::config::{Buffer, IpList, ReceiverPort};
 use crate::mailbox::{Mailbox, StreamStatus, ToIngest, WorkerId, mailbox};
-use crate::places::Places;
+use crate::places::{Admission, Places};
 use crate::proto::ws::Violation;
 
 const WEB_SOCKET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -38,8 +38,10 @@ impl Bench {
         let newcomer = Newcomer {
             socket: TcpStream::from_std(socket),
             peer: address,
-            port: 0,
-            admission: Admission { node: Places::new(0), address: Places::new(0) },
+            service: Service::Port {
+                index: 0,
+                admission: Admission { node: Places::new(0), address: Places::new(0) },
+            },
             counted: Arc::default(),
         };
         let buffer = Buffer { time: Duration::from_secs(600), bytes: usize::MAX };
