@@ -13,6 +13,7 @@ use socket2::SockRef;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tsstream::chunk::{Chunk, Entry, Framed, Sealed, SharedChunk};
 use tsstream::config::{Buffer, IpList, ReceiverPort, ReceiverProtocol, Start};
+use tsstream::identity::NodeId;
 use tsstream::limits;
 use tsstream::mailbox::{Mailbox, Newcomer, Service, StreamId, StreamStatus, ToIngest, WorkerId, mailbox};
 use tsstream::places::{Admission, Places};
@@ -82,7 +83,11 @@ impl Worker {
         let mut worker = Worker {
             conns: Vec::new(),
             peers: Vec::new(),
-            settings: Settings { streams: vec![("live".into(), buffer)], ports: vec![port], identity: NodeId::random() },
+            settings: Settings {
+                streams: vec![("live".into(), buffer)],
+                ports: vec![port],
+                identity: NodeId::random(),
+            },
             shard: Shard::new([buffer].into_iter(), ingest, WorkerId(0)),
             next: Cell::new(0),
             now,

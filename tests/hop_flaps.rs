@@ -15,6 +15,7 @@ use tsstream::balance::Balance;
 use tsstream::config;
 use tsstream::demo::Looper;
 use tsstream::hops::{self, Hops, Own, Waits};
+use tsstream::identity::NodeId;
 use tsstream::ingest::Ingest;
 use tsstream::mailbox::{ToIngest, ToWorker, WorkerId};
 use tsstream::worker::{self, Worker};
@@ -33,10 +34,14 @@ fn hundreds_of_flaps_leave_nothing_behind() {
     );
     let config = config::parse("f", &text).unwrap().config;
 
-    let (ingest, mut to_ingest) = Ingest::bind(&config.streams, config.authority.clone()).unwrap();
+    let (ingest, mut to_ingest) =
+        Ingest::bind(&config.streams, config.authority.clone(), NodeId::random()).unwrap();
     let input = ingest.addresses()[0].1;
-    let settings =
-        worker::Settings { streams: vec![("live".into(), config.streams[0].buffer)], ports: vec![] };
+    let settings = worker::Settings {
+        streams: vec![("live".into(), config.streams[0].buffer)],
+        ports: vec![],
+        identity: NodeId::random(),
+    };
     let (worker, mut to_worker) =
         Worker::new(WorkerId(0), Arc::new(settings), to_ingest.clone(), Instant::now()).unwrap();
     let settings = hops::Settings {

@@ -100,7 +100,7 @@ impl Stamp {
     #[must_use]
     pub fn to_bytes(self) -> [u8; STAMP_BYTES] {
         let mut bytes = [0; STAMP_BYTES];
-        let flags = u8::from(self.entry) * ENTRY | u8::from(self.follows_discontinuity) * DISCONTINUITY;
+        let flags = (u8::from(self.entry) * ENTRY) | (u8::from(self.follows_discontinuity) * DISCONTINUITY);
         bytes[..2].copy_from_slice(&[STAMP_TAG, flags]);
         let numbers =
             [self.sequence, self.origin.node.number(), self.origin.number, self.made_us, self.received_us];

@@ -78,7 +78,8 @@ impl Node {
     }
 
     pub fn start_with(streams: &[Stream], authority: Authority, mailbox_capacity: usize) -> Node {
-        let (ingest, to_ingest) = Ingest::bind(streams, authority, NodeId::random()).expect("the loopback has free ports");
+        let (ingest, to_ingest) =
+            Ingest::bind(streams, authority, NodeId::random()).expect("the loopback has free ports");
         Node::run(ingest, to_ingest, mailbox_capacity)
     }
 

@@ -109,7 +109,8 @@ impl Ear<'_> {
         if path.len() >= HOPS_MAX {
             return Err(Failure::TooFar);
         }
-        if self.standing == Standing::Source {
+        // Also of one that is yet to bring anything: in a loop without a source none ever does.
+        if self.standing != Standing::Rival {
             self.streams.set_path(self.stream, Path::clone(&path));
         }
         self.memory.path = path;

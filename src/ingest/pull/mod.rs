@@ -121,7 +121,7 @@ enum Search {
     /// The addresses of this upstream are awaited, until then.
     Resolving { upstream: usize, until: Instant },
     /// This one is tried.
-    Trying(Source),
+    Trying(Box<Source>),
 }
 
 impl Pulls {
@@ -208,7 +208,7 @@ impl Pull {
         let (source, standing) = match (&mut self.source, &mut self.search) {
             (Some(source), _) if source.link.token == token => (source, Standing::Source),
             (_, Search::Trying(source)) if source.link.token == token => {
-                (source, if has_source { Standing::Rival } else { Standing::Candidate })
+                (&mut **source, if has_source { Standing::Rival } else { Standing::Candidate })
             }
             _ => return Progress::Drained,
         };
@@ -242,7 +242,7 @@ impl Pull {
             Err(failure) => {
                 match standing {
                     Standing::Source => self.lose_source(&failure, desk, turn),
-                    Standing::Candidate | Standing::Rival => self.lose_candidate(&failure, desk, turn.now),
+                    Standing::Candidate | Standing::Rival => self.lose_candidate(&failure, desk, turn),
                 }
                 Progress::Drained
             }
@@ -268,7 +268,7 @@ impl Pull {
             }
             Search::Trying(candidate) => {
                 if let Err(failure) = silence(candidate) {
-                    self.lose_candidate(&failure, desk, now);
+                    self.lose_candidate(&failure, desk, turn);
                 }
             }
             _ => {}
@@ -293,7 +293,7 @@ impl Pull {
             let (upstream, address) = (&target.upstream, candidate.link.address);
             info!("upstream of {}: {upstream} ({address}), {how}{spent}", self.name);
         }
-        if let Some(before) = self.source.replace(Source { since: now, ..candidate }) {
+        if let Some(before) = self.source.replace(Source { since: now, ..*candidate }) {
             before.link.close();
         }
     }
@@ -304,18 +304,26 @@ impl Pull {
         self.failed(source.upstream, Some(source.link.address), failure, desk, now);
         self.pace.end(now.saturating_duration_since(source.since));
         self.lost_at = now;
-        turn.streams.set_path(self.stream, Path::default());
+        let path = match &self.search {
+            Search::Trying(candidate) => Path::clone(&candidate.memory.path),
+            _ => Path::default(),
+        };
+        turn.streams.set_path(self.stream, path);
         source.link.close();
         if let Search::Content { .. } = self.search {
             self.try_addresses(source.upstream, source.others, desk, now);
         }
     }
 
-    fn lose_candidate(&mut self, failure: &Failure, desk: &mut Desk, now: Instant) {
+    fn lose_candidate(&mut self, failure: &Failure, desk: &mut Desk, turn: &mut Turn) {
+        let now = turn.now;
         let content = Search::Content { until: now };
         let Search::Trying(candidate) = std::mem::replace(&mut self.search, content) else { return };
         self.failed(candidate.upstream, Some(candidate.link.address), failure, desk, now);
         candidate.link.close();
+        if self.source.is_none() {
+            turn.streams.set_path(self.stream, Path::default());
+        }
         self.try_addresses(candidate.upstream, candidate.others, desk, now);
     }
 
@@ -367,7 +375,7 @@ impl Pull {
                 Ok(link) => {
                     let memory = Memory::default();
                     let candidate = Source { upstream, link, memory, others, since: now, heard: now };
-                    self.search = Search::Trying(candidate);
+                    self.search = Search::Trying(Box::new(candidate));
                     return;
                 }
                 Err(error) => {
