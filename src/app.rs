@@ -15,14 +15,16 @@ use mio::net::TcpListener;
 
 use crate::balance::Balance;
 use crate::config::{
-    Config, Datagrams, Format, Framing, HopProtocol, InputProtocol, ReceiverPort, ReceiverProtocol, RunMode,
-    Stream,
+    Config, Datagrams, Format, Framing, HopProtocol, InputProtocol, NextHop, ReceiverPort, ReceiverProtocol,
+    RunMode, Stream,
 };
 use crate::front::{Front, Limits};
 use crate::hops::{self, Hops, Own, Waits};
 use crate::identity::NodeId;
 use crate::ingest::Ingest;
 use crate::mailbox::{Sender, ToIngest, ToWorker, WorkerId};
+use crate::metrics::OutputMetrics;
+use crate::monitor::{self, Monitor};
 use crate::net::{self, BindError};
 use crate::worker::{Settings, Worker};
 
@@ -40,6 +42,8 @@ pub struct App {
     ingest: Ingest,
     to_ingest: Sender<ToIngest>,
     listeners: Vec<TcpListener>,
+    /// RunMode `monitor`, in which there is nothing else.
+    monitor: Option<Monitor>,
 }
 
 /// Why a node can't start.
@@ -75,14 +79,12 @@ impl App {
     /// # Errors
     /// When one can't be opened, or the configuration asks for what this version does not do.
     pub fn open(config: Config) -> Result<App, StartError> {
-        if config.run_mode == RunMode::Monitor {
-            return Err(StartError::NotBuilt("[app] RunMode = monitor is not in this version yet".into()));
-        }
         let identity = NodeId::random();
         let (ingest, to_ingest) = Ingest::bind(&config.streams, config.authority.clone(), identity)?;
         let listen = |port: &ReceiverPort| net::listen_for_receivers(&port.section, port.bind);
         let listeners = config.ports.iter().map(listen).collect::<Result<_, _>>()?;
-        Ok(App { config, identity, ingest, to_ingest, listeners })
+        let monitor = config.monitor_bind.map(|address| Monitor::bind(&config, address)).transpose()?;
+        Ok(App { config, identity, ingest, to_ingest, listeners, monitor })
     }
 
     /// Where publishers of each stream are awaited: the configured addresses, with the real port for port 0.
@@ -132,6 +134,13 @@ impl App {
             let stream = &self.config.streams[hop.stream.0].name;
             lines.push_str(&format!("  feed    {stream:<10} {protocol}://{}:{}\n", hop.host, hop.port));
         }
+        if let Some(monitor) = &self.monitor {
+            let address = monitor.address();
+            let host = SocketAddr::new(reachable(address.ip()), address.port());
+            let line =
+                format!("  report  to         http://{host}/monitor\n  watch   the tree   http://{host}/\n");
+            lines.push_str(&line);
+        }
         lines
     }
 
@@ -141,11 +150,16 @@ impl App {
     /// When the system gives no thread or no descriptor.
     pub fn run(self) -> Result<(), StartError> {
         self.log_addresses();
+        let metrics = Arc::new(output_metrics(&self.config));
+        let source = self.report_source(&metrics);
         let own = self.own_addresses();
-        let App { config, identity, ingest, to_ingest, listeners } = self;
-        let (workers, senders) = workers(&config, identity, &to_ingest)?;
+        let App { config, identity, ingest, to_ingest, listeners, monitor } = self;
+        if let Some(monitor) = monitor {
+            return monitor.run().map_err(|error| StartError::System("the monitor can't be set up", error));
+        }
+        let (workers, senders) = workers(&config, identity, &metrics, &to_ingest)?;
         let balance = Balance::new(senders.clone());
-        let hops = hops(&config, own, balance.clone(), &to_ingest)?;
+        let hops = hops(&config, own, &metrics, balance.clone(), &to_ingest)?;
         let of_hops = hops.iter().map(|(_, sender)| sender.clone());
         let all_senders: Vec<_> = senders.iter().cloned().chain(of_hops).collect();
         let limits = Limits {
@@ -162,6 +176,12 @@ impl App {
         }
         if let Some((hops, sender)) = hops {
             threads.push((spawn("hops".into(), move || hops.run())?, sender));
+        }
+        if let Some(url) = &config.monitor
+            && let Some(destination) = monitor::Destination::new(url, config.monitor_secret.clone())
+        {
+            monitor::start(source, destination)
+                .map_err(|error| StartError::System("the reporter can't be started", error))?;
         }
         log::info!("ready");
         front.run();
@@ -185,6 +205,35 @@ impl App {
         own
     }
 
+    /// What the node's reports are made of.
+    fn report_source(&self, output: &Arc<OutputMetrics>) -> monitor::Source {
+        let config = &self.config;
+        let hop = |hop: &NextHop| monitor::Hop {
+            stream: config.streams[hop.stream.0].name.clone(),
+            protocol: match hop.protocol {
+                HopProtocol::Tcp => "TCP",
+                HopProtocol::Udp(_) => "UDP",
+            },
+            host: hop.host.clone(),
+            port: hop.port,
+        };
+        let addresses = self.ingest.addresses();
+        let stream = |(index, stream): (usize, &Stream)| {
+            let listening = addresses.iter().find(|(id, _)| id.0 == index).map(|(_, address)| *address);
+            (stream.name.clone(), listening)
+        };
+        monitor::Source {
+            identity: self.identity,
+            name: config.node.clone(),
+            genesis: config.run_mode == RunMode::Normal,
+            streams: config.streams.iter().enumerate().map(stream).collect(),
+            ports: self.outputs().into_iter().map(|(_, address)| address).collect(),
+            hops: config.next_hops.iter().map(hop).collect(),
+            input: self.ingest.metrics(),
+            output: Arc::clone(output),
+        }
+    }
+
     /// One line for each open address, for people and for programs that start a node with port 0.
     fn log_addresses(&self) {
         for (stream, address) in self.inputs() {
@@ -201,29 +250,41 @@ impl App {
             };
             log::info!("listening: [{}] {protocol} {address}", port.section);
         }
+        if let Some(monitor) = &self.monitor {
+            log::info!("listening: [monitor] http {}", monitor.address());
+        }
     }
 }
 
 fn workers(
     config: &Config,
     identity: NodeId,
+    metrics: &Arc<OutputMetrics>,
     to_ingest: &Sender<ToIngest>,
 ) -> Result<(Vec<Worker>, Vec<Sender<ToWorker>>), StartError> {
     let streams = config.streams.iter().map(|stream| (stream.name.clone(), stream.buffer)).collect();
-    let settings = Arc::new(Settings { streams, ports: config.ports.clone(), identity });
-    let count = match config.workers {
+    let metrics_again = Arc::clone(metrics);
+    let settings = Settings { streams, ports: config.ports.clone(), identity, metrics: metrics_again };
+    let settings = Arc::new(settings);
+    let make = |index| Worker::new(WorkerId(index), Arc::clone(&settings), to_ingest.clone(), now());
+    let made: io::Result<Vec<_>> = (0..metrics.workers.len()).map(make).collect();
+    Ok(made.map_err(|error| StartError::System("a worker can't be set up", error))?.into_iter().unzip())
+}
+
+/// Counters for as many workers, streams and next hops as there are to be.
+fn output_metrics(config: &Config) -> OutputMetrics {
+    let workers = match config.workers {
         0 => thread::available_parallelism().map_or(1, usize::from),
         count => count,
     };
-    let make = |index| Worker::new(WorkerId(index), Arc::clone(&settings), to_ingest.clone(), now());
-    let made: io::Result<Vec<_>> = (0..count).map(make).collect();
-    Ok(made.map_err(|error| StartError::System("a worker can't be set up", error))?.into_iter().unzip())
+    OutputMetrics::new(workers, config.streams.len(), config.next_hops.len())
 }
 
 /// The hops thread, if there is any next hop. To ingest it is one more worker.
 fn hops(
     config: &Config,
     own: Own,
+    metrics: &Arc<OutputMetrics>,
     workers: Balance,
     to_ingest: &Sender<ToIngest>,
 ) -> Result<Option<(Hops, Sender<ToWorker>)>, StartError> {
@@ -235,6 +296,7 @@ fn hops(
         streams: config.streams.iter().map(|stream| stream.name.clone()).collect(),
         own,
         waits: Waits::default(),
+        metrics: Arc::clone(metrics),
     };
     let id = WorkerId(workers.count());
     Hops::new(settings, id, workers, to_ingest.clone(), now())

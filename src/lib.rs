@@ -28,6 +28,7 @@ pub mod pace;
 pub mod resolver;
 pub mod identity;
 pub mod metrics;
+pub mod monitor;
 pub mod logging;
 pub mod limits;
 pub mod demo;

@@ -13,6 +13,7 @@ use mio::net::TcpStream;
 use mio::{Registry, Token, Waker};
 
 use crate::chunk::SharedChunk;
+use crate::metrics::OutputMetrics;
 use crate::places::Admission;
 use crate::proto::relay::Path;
 use crate::proto::ts::Codecs;
@@ -78,8 +79,11 @@ pub struct Line {
     pub stream: StreamId,
     /// Why the connection ended and what had been sent, once the worker knows.
     pub served: Option<Served>,
-    hop: usize,
+    /// The hop, in the order of the configuration.
+    pub hop: usize,
     hops: Sender<ToHops>,
+    /// Bytes and skips that have been counted.
+    counted: (u64, u64),
 }
 
 /// What came of a connection to a next hop.
@@ -106,7 +110,15 @@ impl Line {
     /// For a connection to the hop with that index.
     #[must_use]
     pub fn new(hop: usize, stream: StreamId, hops: Sender<ToHops>) -> Line {
-        Line { stream, served: None, hop, hops }
+        Line { stream, served: None, hop, hops, counted: (0, 0) }
+    }
+
+    /// So much has been sent by now: counts what has not been counted yet.
+    pub fn count(&mut self, metrics: &OutputMetrics, bytes: u64, skips: u64) {
+        let Some(hop) = metrics.hops.get(self.hop) else { return };
+        let (bytes_before, skips_before) = std::mem::replace(&mut self.counted, (bytes, skips));
+        hop.bytes.add(bytes - bytes_before);
+        hop.skips.add(skips - skips_before);
     }
 }
 

@@ -1,6 +1,11 @@
 //! Counters that one thread adds to and any other may read.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::identity::NodeId;
+use crate::proto::ts::Codecs;
 
 /// Something counted since the program began.
 #[derive(Debug, Default)]
@@ -19,20 +24,43 @@ impl Counter {
     }
 }
 
-/// Something measured.
+/// A number as its owner last set it: of something that comes and goes, or counted where the owner has it anyway.
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicU64);
 
 impl Gauge {
-    /// Measured anew.
+    /// Sets it. One thread only does so.
     pub fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
     }
 
-    /// As measured last.
+    /// The number.
     #[must_use]
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Something larger than a number, put up by one thread, which never waits for those who read it.
+#[derive(Debug, Default)]
+pub struct Notice<T>(Mutex<T>);
+
+impl<T: Copy> Notice<T> {
+    /// Puts up `value`; `false` if somebody is reading just now: to be tried again later.
+    #[must_use]
+    pub fn try_set(&self, value: T) -> bool {
+        self.0.try_lock().map(|mut held| *held = value).is_ok()
+    }
+
+    /// The same for a thread that may wait while somebody reads: for a copy of the value.
+    pub fn set(&self, value: T) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = value;
+    }
+
+    /// What was put up last.
+    #[must_use]
+    pub fn value(&self) -> T {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -64,6 +92,12 @@ pub struct StreamInputMetrics {
     pub rtp_late: Counter,
     /// Of a stream that is pulled.
     pub pull: PullMetrics,
+    /// Continuity_count_error of ETSI TR 101 290.
+    pub continuity_errors: Gauge,
+    /// TS_sync_loss of the same.
+    pub sync_losses: Gauge,
+    /// What is not a number.
+    pub state: Notice<InputState>,
 }
 
 /// How pulling one stream goes.
@@ -105,11 +139,60 @@ pub struct PullFailures {
     pub looped: Counter,
 }
 
-/// The next hops, in the order of the configuration.
-#[derive(Debug, Default)]
-pub struct HopsMetrics(pub Vec<HopMetrics>);
+/// The input of one stream, as far as it is not a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InputState {
+    /// A publisher is connected and has sent something that can be played.
+    pub live: bool,
+    /// See [`StreamStatus`](crate::mailbox::StreamStatus).
+    pub codecs: Codecs,
+    /// The other end of the socket by which the stream comes.
+    pub publisher: Option<SocketAddr>,
+    /// The node that it comes from, if that has said who it is.
+    pub upstream: Option<Upstream>,
+}
 
-/// One next hop.
+/// The node that a stream comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Who it is.
+    pub node: NodeId,
+    /// Nodes between the origin of the stream and this one.
+    pub hops: u8,
+}
+
+/// The output side.
+#[derive(Debug, Default)]
+pub struct OutputMetrics {
+    /// By [`WorkerId`](crate::mailbox::WorkerId), then by [`StreamId`](crate::mailbox::StreamId): a worker writes its
+    /// own only.
+    pub workers: Vec<Vec<StreamOutputMetrics>>,
+    /// In the order of the configuration.
+    pub hops: Vec<HopMetrics>,
+}
+
+/// The receivers of one stream at one worker; as of its last tick.
+#[derive(Debug, Default)]
+pub struct StreamOutputMetrics {
+    /// Receivers connected over WebSocket.
+    pub websocket: Gauge,
+    /// Receivers connected over HTTP.
+    pub http: Gauge,
+    /// Receivers connected over TCP.
+    pub tcp: Gauge,
+    /// Bytes sent, framing included.
+    pub bytes: Gauge,
+    /// System calls that sent something.
+    pub writes: Gauge,
+    /// Times that a receiver skipped to a later entry.
+    pub skips: Gauge,
+    /// Receivers disconnected because they stalled.
+    pub stalled: Gauge,
+    /// The time by which the slowest of those whose socket is blocked lags, in milliseconds.
+    pub lag_ms: Gauge,
+}
+
+/// A next hop.
 #[derive(Debug, Default)]
 pub struct HopMetrics {
     /// Connections made; over UDP, sockets opened.
@@ -118,9 +201,9 @@ pub struct HopMetrics {
     pub lost: Counter,
     /// Tries that led to no connection.
     pub failed_tries: Counter,
-    /// Bytes sent, over TCP counted when a connection ends.
+    /// Bytes sent.
     pub bytes: Counter,
-    /// Times that it skipped, over TCP counted when a connection ends; over UDP, chunks missing or a publisher's restart.
+    /// Times that it skipped; over UDP, chunks missing or a publisher's restart.
     pub skips: Counter,
     /// Datagrams sent.
     pub datagrams: Counter,
@@ -128,4 +211,29 @@ pub struct HopMetrics {
     pub datagrams_dropped: Counter,
     /// Errors of sending: nobody listens there, there is no way.
     pub send_errors: Counter,
+    /// What is not a number.
+    pub state: Notice<HopState>,
+}
+
+/// A next hop, as far as it is not a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HopState {
+    /// The connection is up; over UDP, the address is known and takes datagrams.
+    pub connected: bool,
+    /// This end of the socket.
+    pub local: Option<SocketAddr>,
+    /// The other end.
+    pub peer: Option<SocketAddr>,
+}
+
+impl OutputMetrics {
+    /// For so many workers, streams and next hops.
+    #[must_use]
+    pub fn new(workers: usize, streams: usize, hops: usize) -> OutputMetrics {
+        let of_worker = |_| (0..streams).map(|_| StreamOutputMetrics::default()).collect();
+        OutputMetrics {
+            workers: (0..workers).map(of_worker).collect(),
+            hops: (0..hops).map(|_| HopMetrics::default()).collect(),
+        }
+    }
 }

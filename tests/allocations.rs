@@ -87,6 +87,7 @@ impl Worker {
                 streams: vec![("live".into(), buffer)],
                 ports: vec![port],
                 identity: NodeId::random(),
+                metrics: std::sync::Arc::default(),
             },
             shard: Shard::new([buffer].into_iter(), ingest, WorkerId(0)),
             next: Cell::new(0),

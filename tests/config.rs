@@ -98,11 +98,12 @@ fn original_files_are_understood_as_they_are() {
     let Loaded { config, warnings } = original("original-monitor.conf");
     assert_eq!(config.run_mode, RunMode::Monitor);
     assert_eq!(config.monitor_bind.map(|bind| bind.to_string()).as_deref(), Some("0.0.0.0:50000"));
-    assert!(
-        config.streams.is_empty()
-            && config.ports.is_empty()
-            && config.next_hops.is_empty()
-            && warnings.is_empty()
+    assert!(config.streams.is_empty() && config.ports.is_empty() && config.next_hops.is_empty());
+    assert_eq!(
+        warnings,
+        [
+            "Anyone who reaches [monitor] (0.0.0.0:50000) may send reports: set a Secret, or name the nodes in [authority]."
+        ]
     );
 
     let Loaded { config, warnings } = original("original-normal-udp.conf");

@@ -18,6 +18,7 @@ use tsstream::hops::{self, Hops, Own, Waits};
 use tsstream::identity::NodeId;
 use tsstream::ingest::Ingest;
 use tsstream::mailbox::{ToIngest, ToWorker, WorkerId};
+use tsstream::metrics::OutputMetrics;
 use tsstream::worker::{self, Worker};
 
 /// What hardly differs between one flap and hundreds.
@@ -37,14 +38,17 @@ fn hundreds_of_flaps_leave_nothing_behind() {
     let (ingest, mut to_ingest) =
         Ingest::bind(&config.streams, config.authority.clone(), NodeId::random()).unwrap();
     let input = ingest.addresses()[0].1;
+    let metrics = Arc::new(OutputMetrics::new(1, 1, config.next_hops.len()));
     let settings = worker::Settings {
         streams: vec![("live".into(), config.streams[0].buffer)],
         ports: vec![],
         identity: NodeId::random(),
+        metrics: Arc::clone(&metrics),
     };
     let (worker, mut to_worker) =
         Worker::new(WorkerId(0), Arc::new(settings), to_ingest.clone(), Instant::now()).unwrap();
     let settings = hops::Settings {
+        metrics: Arc::clone(&metrics),
         hops: config.next_hops,
         streams: vec!["live".into()],
         own: Own::default(),
@@ -57,7 +61,6 @@ fn hundreds_of_flaps_leave_nothing_behind() {
     let balance = Balance::new(vec![to_worker.clone()]);
     let (hops, mut to_hops) =
         Hops::new(settings, WorkerId(1), balance.clone(), to_ingest.clone(), Instant::now()).unwrap();
-    let metrics = hops.metrics();
     let senders = vec![to_worker.clone(), to_hops.clone()];
     let threads = [
         thread::spawn(move || ingest.run(senders)),
@@ -83,7 +86,7 @@ fn hundreds_of_flaps_leave_nothing_behind() {
     };
     let settled = |flaps| {
         // The last connection's end is a worker's to notice; the next one waits in the listener's queue.
-        while metrics.0[0].lost.value() < flaps {
+        while metrics.hops[0].lost.value() < flaps {
             thread::yield_now();
         }
         (descriptors(), memory_kib())
@@ -98,8 +101,8 @@ fn hundreds_of_flaps_leave_nothing_behind() {
         "{memory_before} → {memory_after} KiB of memory"
     );
     assert!(balance.connections() <= 1);
-    assert!(metrics.0[0].connections.value() >= 500);
-    let other = &metrics.0[1];
+    assert!(metrics.hops[0].connections.value() >= 500);
+    let other = &metrics.hops[1];
     assert!(
         other.connections.value() == 0 && other.failed_tries.value() >= 100,
         "the other was tried as well"

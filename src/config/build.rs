@@ -15,11 +15,15 @@ use super::values;
 use super::written::Written;
 use super::{
     Authority, Config, Datagrams, Format, Framing, HopProtocol, InputProtocol, IpList, NextHop, RunMode,
-    Stream,
+    Secret, Stream,
 };
 
 /// The most that a limit on the number of receivers may be set to: more than a system has descriptors.
 const CLIENTS_MAX: usize = 10_000_000;
+
+/// Nodes that a monitor keeps in mind if the file does not say, and the most that it may say.
+const NODES_MAX_DEFAULT: usize = 1_000;
+const NODES_MAX: usize = 10_000;
 
 /// The most letters in the name of a node.
 const NODE_NAME_LETTERS_MAX: usize = 64;
@@ -43,6 +47,8 @@ pub(super) fn config(written: &Written, found: &mut Findings) -> Config {
         trusted_proxies: IpList::default(),
         admin: None,
         monitor_bind: None,
+        monitor_secret: written.main("monitor").read("Secret", Secret::default(), found, values::secret),
+        monitor_nodes_max: NODES_MAX_DEFAULT,
     };
     let mut listeners = match config.run_mode {
         RunMode::Normal | RunMode::Extra => forwarder(&mut config, written, found),
@@ -156,7 +162,19 @@ fn collector<'a>(config: &mut Config, written: &'a Written, found: &mut Findings
         section.read("Port", 50000, found, values::port),
     );
     config.monitor_bind = Some(address);
-    vec![Listener { section, transport: Transport::Tcp, address }]
+    config.monitor_nodes_max =
+        section.read("MaxNodes", NODES_MAX_DEFAULT, found, values::number(1..=NODES_MAX));
+    config.authority = authority(&written.main("authority"), found);
+    let listener = Listener { section, transport: Transport::Tcp, address };
+    if config.authority == Authority::Anyone
+        && config.monitor_secret.is_empty()
+        && let Some(sections) = addresses::reachable(&[listener])
+    {
+        found.warning(format!(
+            "Anyone who reaches {sections} may send reports: set a Secret, or name the nodes in [authority]."
+        ));
+    }
+    vec![listener]
 }
 
 fn admin<'a>(

@@ -56,6 +56,10 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// `[monitor]`: where RunMode `monitor` listens; `None` in other modes.
     pub monitor_bind: Option<SocketAddr>,
+    /// `[monitor] Secret`: what a report must carry, and what a node's own reports do.
+    pub monitor_secret: Secret,
+    /// `[monitor] MaxNodes`: nodes that a monitor keeps in mind.
+    pub monitor_nodes_max: usize,
 }
 
 /// `[app] RunMode`.
@@ -307,6 +311,12 @@ impl Secret {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The secret itself, to be sent to whom it is meant for.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
     }
 
     /// Whether `offered` is the secret, in a time that tells nothing but its length.

@@ -56,7 +56,7 @@ pub(super) const SECTIONS: &[SectionSpec] = &[
         main: &["MaxClients", "MaxClientsPerIp", "TrustedProxies"],
     },
     SectionSpec { name: "buffer", inherited: &[], own: &[], main: &["Seconds", "Megabytes"] },
-    SectionSpec { name: "monitor", inherited: &[], own: &[], main: &["Bind", "Port"] },
+    SectionSpec { name: "monitor", inherited: &[], own: &[], main: &["Bind", "Port", "Secret", "MaxNodes"] },
     SectionSpec { name: "admin", inherited: &[], own: &[], main: &["Bind", "Port"] },
 ];
 

@@ -31,7 +31,7 @@ use crate::logging::LogBudget;
 use crate::mailbox::{
     Mailbox, Sender, StreamId, StreamStatus, ToHops, ToIngest, ToWorker, WorkerId, mailbox,
 };
-use crate::metrics::{HopMetrics, HopsMetrics};
+use crate::metrics::OutputMetrics;
 use crate::resolver::Resolver;
 
 const MAIL: Token = Token(usize::MAX);
@@ -59,6 +59,8 @@ pub struct Settings {
     pub own: Own,
     /// Waits before a hop is tried again.
     pub waits: Waits,
+    /// Where the hops are counted.
+    pub metrics: Arc<OutputMetrics>,
 }
 
 /// The hops thread before it runs.
@@ -73,7 +75,7 @@ pub struct Hops {
     resolver: Resolver<ToHops>,
     workers: Balance,
     own: Own,
-    metrics: Arc<HopsMetrics>,
+    metrics: Arc<OutputMetrics>,
     log: LogBudget,
     now: Instant,
     /// By index in the configuration, where a hop is.
@@ -113,7 +115,6 @@ impl Hops {
             let hosts = settings.hops.iter().map(|hop| hop.host.as_str());
             Resolver::start(hosts, to_hops.clone(), ToHops::Resolved)?
         };
-        let metrics = Arc::new(HopsMetrics(settings.hops.iter().map(|_| HopMetrics::default()).collect()));
         let mut hops = Hops {
             poll,
             mailbox,
@@ -124,7 +125,7 @@ impl Hops {
             resolver,
             workers,
             own: settings.own,
-            metrics,
+            metrics: settings.metrics,
             log: LogBudget::new(LOG_LINES.0, LOG_LINES.1, now),
             now,
             places: Vec::new(),
@@ -140,12 +141,6 @@ impl Hops {
             hops.add(target, &hop);
         }
         Ok((hops, sender))
-    }
-
-    /// The counters, which go on after [`run`](Self::run) has taken this.
-    #[must_use]
-    pub fn metrics(&self) -> Arc<HopsMetrics> {
-        Arc::clone(&self.metrics)
     }
 
     /// Feeds the hops until told to stop.

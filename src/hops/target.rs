@@ -11,7 +11,7 @@ use crate::balance::Balance;
 use crate::config::{Datagrams, Framing, HopProtocol, NextHop};
 use crate::logging::LogBudget;
 use crate::mailbox::{Sender, ToHops};
-use crate::metrics::{HopMetrics, HopsMetrics};
+use crate::metrics::{HopMetrics, HopState, OutputMetrics};
 use crate::pace::{Pace, Waits, random};
 use crate::resolver::Resolver;
 
@@ -33,7 +33,7 @@ pub struct Desk<'a> {
     /// Where the node itself listens.
     pub own: &'a Own,
     /// The counters of all hops.
-    pub metrics: &'a HopsMetrics,
+    pub metrics: &'a OutputMetrics,
     /// For lines about any hop.
     pub log: &'a mut LogBudget,
     /// When the next hop is due, see [`wake_by`](Self::wake_by).
@@ -81,9 +81,10 @@ impl Target {
         desk.resolver.ask(self.index, &self.hop.host, self.hop.port);
     }
 
-    /// The try has come to something.
-    pub fn connected(&mut self, address: SocketAddr, desk: &mut Desk) {
+    /// The try has come to something: a socket from `local` to `address`.
+    pub fn connected(&mut self, local: Option<SocketAddr>, address: SocketAddr, desk: &mut Desk) {
         self.told = None;
+        self.metrics(desk).state.set(HopState { connected: true, local, peer: Some(address) });
         self.metrics(desk).connections.add(1);
         if let Some(spent) = desk.log.spend(desk.now) {
             let reached = if self.hop.protocol == HopProtocol::Tcp { "connected" } else { "is sent to" };
@@ -102,7 +103,7 @@ impl Target {
 
     /// What was connected for so long is not any more. Returns when to try again.
     pub fn lost(&mut self, lasted: Duration, why: &dyn Display, desk: &mut Desk) -> Instant {
-        self.metrics(desk).lost.add(1);
+        self.disconnected(desk);
         self.pace.end(lasted);
         self.tried_at = desk.now;
         let next = self.next_try(desk);
@@ -116,7 +117,7 @@ impl Target {
 
     /// It has ended and is not tried again for now.
     pub fn left(&mut self, lasted: Duration, why: &dyn Display, desk: &mut Desk) {
-        self.metrics(desk).lost.add(1);
+        self.disconnected(desk);
         if let Some(spent) = desk.log.spend(desk.now) {
             log::info!("{} left after {:.1} s: {why}{spent}", self.name, lasted.as_secs_f64());
         }
@@ -135,7 +136,13 @@ impl Target {
 
     /// The hop's counters.
     pub fn metrics<'a>(&self, desk: &Desk<'a>) -> &'a HopMetrics {
-        &desk.metrics.0[self.index]
+        &desk.metrics.hops[self.index]
+    }
+
+    fn disconnected(&self, desk: &Desk) {
+        let metrics = self.metrics(desk);
+        metrics.lost.add(1);
+        metrics.state.set(HopState::default());
     }
 
     /// Waits count from the beginning of a try, so that one which took long is not followed by a long wait as well.

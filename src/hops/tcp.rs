@@ -118,11 +118,7 @@ impl TcpHop {
         let lasted = desk.now.saturating_duration_since(since);
         let why = match served {
             None => "the worker can't take one more connection".to_owned(),
-            Some(Served { reason, bytes, skips }) => {
-                self.target.metrics(desk).bytes.add(bytes);
-                self.target.metrics(desk).skips.add(skips);
-                format!("{reason}; {bytes} bytes, {skips} skips")
-            }
+            Some(Served { reason, bytes, skips }) => format!("{reason}; {bytes} bytes, {skips} skips"),
         };
         self.state = match outlook {
             Outlook::Again => State::Waiting(self.target.lost(lasted, &why, desk)),
@@ -178,7 +174,7 @@ impl TcpHop {
     }
 
     fn serve(&mut self, socket: TcpStream, address: SocketAddr, desk: &mut Desk) {
-        self.target.connected(address, desk);
+        self.target.connected(socket.local_addr().ok(), address, desk);
         self.state = State::Served { since: desk.now };
         let line = Line::new(self.target.index, self.stream, desk.to_hops.clone());
         // If no worker takes it, the line tells: it is dropped here like anywhere.

@@ -94,7 +94,7 @@ impl UdpHop {
         });
         self.state = match opened {
             Ok((open, address)) => {
-                self.target.connected(address, desk);
+                self.target.connected(open.socket.local_addr().ok(), address, desk);
                 State::Open(open)
             }
             Err(error) => State::Waiting(self.target.failed(&error, desk)),

@@ -15,7 +15,7 @@ use crate::ingest::report::{Counts, Departure, Description};
 use crate::ingest::subscribers::Subscribers;
 use crate::ingest::wall::Wall;
 use crate::mailbox::{Sender, StreamId, StreamStatus, ToWorker};
-use crate::metrics::{InputMetrics, StreamInputMetrics};
+use crate::metrics::{InputMetrics, InputState, StreamInputMetrics, Upstream};
 use crate::proto::relay::{Origin, Path, Stamp};
 use crate::proto::ts::Codecs;
 use crate::ring::Ring;
@@ -37,6 +37,8 @@ pub struct Stream {
     /// Where the chunk that is being taken was made, if not here.
     relayed: Option<Stamp>,
     metrics: Arc<InputMetrics>,
+    /// As last put up for others to read.
+    shown: InputState,
 }
 
 /// What is needed to hand chunks out.
@@ -103,6 +105,7 @@ impl Stream {
             node,
             relayed: None,
             metrics,
+            shown: InputState::default(),
             settings,
         }
     }
@@ -143,6 +146,7 @@ impl Stream {
             self.framer.start_session(now);
         }
         self.publisher = Some(Publisher { socket, peer, heard: now, since: now, before: self.counts() });
+        self.show();
     }
 
     /// A stream that is pulled comes from `peer` from now on. If it has a publisher, that is where it now comes from;
@@ -224,6 +228,7 @@ impl Stream {
         self.framer.end_session(&mut outlet.sealed);
         self.hand_out(outlet);
         self.set_status(StreamStatus { live: false, ..StreamStatus::clone(&self.status) });
+        self.show();
         let counts = self.counts().since(publisher.before);
         let seconds = now.duration_since(publisher.since).as_secs_f64();
         info!(
@@ -233,9 +238,30 @@ impl Stream {
         Some(publisher)
     }
 
-    /// Posts what workers are owed, as far as it finds room.
+    /// Posts what workers are owed, as far as it finds room, and what others read, if nobody is just reading it.
     pub fn settle(&mut self, senders: &mut [Sender<ToWorker>]) {
         self.subscribers.settle(&self.status, &self.ring, senders);
+        self.show();
+    }
+
+    /// Whether [`settle`](Self::settle) still has something to do.
+    pub fn owing(&self) -> bool {
+        self.subscribers.owing() || self.shown != self.state()
+    }
+
+    fn show(&mut self) {
+        let state = self.state();
+        if state != self.shown && self.metrics().state.try_set(state) {
+            self.shown = state;
+        }
+    }
+
+    fn state(&self) -> InputState {
+        let StreamStatus { live, codecs, path } = &*self.status;
+        let hops = path.len().saturating_sub(1) as u8;
+        let upstream = path.first().map(|&node| Upstream { node, hops });
+        let publisher = self.publisher.as_ref().map(|publisher| publisher.peer);
+        InputState { live: *live, codecs: *codecs, publisher, upstream }
     }
 
     fn hand_out(&mut self, outlet: &mut Outlet) {
@@ -250,6 +276,9 @@ impl Stream {
             self.metrics().chunks_lost.add(lost);
             self.ring.push(chunk);
         }
+        let health = self.framer.health();
+        self.metrics().continuity_errors.set(health.continuity_errors);
+        self.metrics().sync_losses.set(health.sync_losses);
         let codecs = self.framer.codecs();
         if live != self.status.live || codecs != self.status.codecs {
             self.set_status(StreamStatus { live, codecs, path: Path::clone(&self.status.path) });

@@ -74,6 +74,7 @@ impl Streams {
             self.orphans.push(replaced.socket);
         }
         self.streams[id.0].begin(socket, peer, now);
+        self.owing |= self.streams[id.0].owing();
         self.published += 1;
     }
 
@@ -89,7 +90,7 @@ impl Streams {
         let stream = &mut self.streams[id.0];
         let waited = stream.deadline().is_some();
         stream.feed(bytes, now, &mut self.outlet);
-        self.owing |= stream.subscribers.owing();
+        self.owing |= stream.owing();
         if !waited && stream.deadline().is_some() && !self.waiting.contains(&id) {
             self.waiting.push(id);
         }
@@ -108,7 +109,7 @@ impl Streams {
     ) -> Result<(), NotPackets> {
         let stream = &mut self.streams[id.0];
         let fed = stream.feed_chunk(chunk, stamp, now, &mut self.outlet);
-        self.owing |= stream.subscribers.owing();
+        self.owing |= stream.owing();
         fed
     }
 
@@ -119,7 +120,7 @@ impl Streams {
     pub fn restart(&mut self, id: StreamId, preamble: &[u8], now: Instant) -> Result<(), NotPackets> {
         let stream = &mut self.streams[id.0];
         let restarted = stream.restart(preamble, now, &mut self.outlet);
-        self.owing |= stream.subscribers.owing();
+        self.owing |= stream.owing();
         restarted
     }
 
@@ -127,7 +128,7 @@ impl Streams {
     pub fn set_path(&mut self, id: StreamId, path: Path) {
         let stream = &mut self.streams[id.0];
         stream.set_path(path);
-        self.owing |= stream.subscribers.owing();
+        self.owing |= stream.owing();
     }
 
     /// What the clock on the wall says at `now`, in microseconds since 1970.
@@ -140,7 +141,7 @@ impl Streams {
         let stream = &mut self.streams[id.0];
         let publisher = stream.leave(departure, now, &mut self.outlet)?;
         self.published -= 1;
-        self.owing |= stream.subscribers.owing();
+        self.owing |= stream.owing();
         Some(publisher)
     }
 
@@ -161,7 +162,7 @@ impl Streams {
         self.waiting.retain(|id| {
             let stream = &mut self.streams[id.0];
             stream.seal_due(now, &mut self.outlet);
-            self.owing |= stream.subscribers.owing();
+            self.owing |= stream.owing();
             let deadline = stream.deadline();
             earliest = earliest.into_iter().chain(deadline).min();
             deadline.is_some()
@@ -201,7 +202,7 @@ impl Streams {
         if std::mem::take(&mut self.owing) {
             for stream in &mut self.streams {
                 stream.settle(&mut self.outlet.senders);
-                self.owing |= stream.subscribers.owing();
+                self.owing |= stream.owing();
             }
         }
         for sender in &mut self.outlet.senders {

@@ -24,6 +24,7 @@ use crate::places::Admitted;
 use crate::proto::http;
 use crate::proto::relay::{self, Origin, Path};
 use crate::proto::ws;
+use crate::ring::Ring;
 
 /// A request's head must be there so long after the connection, or after the answer before.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
@@ -274,12 +275,7 @@ impl Conn {
     }
 
     /// Its stream may have a chunk that it has not been sent. The hot path: once per receiver and chunk.
-    pub fn deliver(
-        &mut self,
-        settings: &Settings,
-        ring: &crate::ring::Ring,
-        now: Instant,
-    ) -> Result<Next, Leave> {
+    pub fn deliver(&mut self, settings: &Settings, ring: &Ring, now: Instant) -> Result<Next, Leave> {
         let State::Streaming(streaming, _) = &mut self.state else { return Ok(Next::Wait) };
         if streaming.is_blocked() {
             return Ok(Next::Wait);
@@ -372,6 +368,15 @@ impl Conn {
         match (&self.state, self.joined) {
             (State::Streaming(streaming, _), _) => streaming.tally,
             (_, joined) => joined.map(|joined| joined.tally).unwrap_or_default(),
+        }
+    }
+
+    /// By how much it lags, if it does not take what there is.
+    #[must_use]
+    pub fn lag(&self, ring: &Ring, now: Instant) -> Duration {
+        match &self.state {
+            State::Streaming(streaming, _) if streaming.is_blocked() => streaming.outbox.lag(ring, now),
+            _ => Duration::ZERO,
         }
     }
 

@@ -1,6 +1,7 @@
 //! A worker thread: owns a shard of the receivers, waits for their sockets and for its mailbox, and writes the shared
 //! chunks to them. It never waits for anything else and never holds up ingest.
 
+mod census;
 pub mod conn;
 pub mod leave;
 pub mod outbox;
@@ -18,6 +19,7 @@ use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
+use census::Census;
 use conn::{Conn, Desk, Next, Over};
 use leave::Leave;
 use shard::Shard;
@@ -27,6 +29,7 @@ use crate::config::{Buffer, ReceiverPort};
 use crate::identity::NodeId;
 use crate::logging::LogBudget;
 use crate::mailbox::{Mailbox, Newcomer, Sender, Served, Service, ToIngest, ToWorker, WorkerId, mailbox};
+use crate::metrics::OutputMetrics;
 
 /// Messages that a worker's mailbox holds: at 1,000 chunks a second, four seconds of a worker that does not look.
 const MAILBOX_MESSAGES_MAX: usize = 4096;
@@ -59,6 +62,8 @@ pub struct Settings {
     pub ports: Vec<ReceiverPort>,
     /// Who the node is.
     pub identity: NodeId,
+    /// Where workers publish their counts.
+    pub metrics: Arc<OutputMetrics>,
 }
 
 /// A worker before it has a thread.
@@ -79,6 +84,7 @@ pub struct Worker {
     arrivals: LogBudget,
     departures: LogBudget,
     total: Total,
+    census: Census,
     id: WorkerId,
     phase: Phase,
 }
@@ -112,6 +118,7 @@ impl Worker {
         let poll = Poll::new()?;
         let (sender, mailbox) = mailbox(MAILBOX_MESSAGES_MAX, poll.registry(), WAKER)?;
         let shard = Shard::new(settings.streams.iter().map(|(_, buffer)| *buffer), ingest, id);
+        let census = Census::new(Arc::clone(&settings.metrics), id, settings.streams.len());
         let worker = Worker {
             poll,
             mailbox,
@@ -126,6 +133,7 @@ impl Worker {
             arrivals: LogBudget::new(LOG_LINES.0, LOG_LINES.1, now),
             departures: LogBudget::new(LOG_LINES.0, LOG_LINES.1, now),
             total: Total::default(),
+            census,
             id,
             phase: Phase::Serving,
         };
@@ -281,6 +289,13 @@ impl Worker {
         for key in 0..self.conns.capacity() {
             self.with(key, Conn::tick);
         }
+        for (_, conn) in &mut self.conns {
+            let tally = conn.tally();
+            if let Service::Hop(line) = &mut conn.service {
+                line.count(&self.settings.metrics, tally.bytes, tally.skips);
+            }
+        }
+        self.census.take(self.conns.iter().map(|(_, conn)| conn), &self.shard, self.now);
     }
 
     fn drain(&mut self) {
@@ -313,6 +328,9 @@ impl Worker {
                 moved.slot = joined.slot;
             }
             let leave = conn.leave.unwrap_or(leave);
+            if let Some(joined) = conn.joined {
+                self.census.left(joined.stream, conn.tally(), leave);
+            }
             self.report(&mut conn, leave);
         }
     }
@@ -335,6 +353,7 @@ impl Worker {
         self.total.sent.writes += tally.writes;
         self.total.sent.skips += tally.skips;
         if let Service::Hop(line) = &mut conn.service {
+            line.count(&self.settings.metrics, tally.bytes, tally.skips);
             // The hops thread has more to say of it.
             let served = Served { reason: leave.to_string(), bytes: tally.bytes, skips: tally.skips };
             return line.served = Some(served);

@@ -2,12 +2,11 @@
 // publisher or the server has been away.
 
 import assert from "node:assert/strict";
-import { accessSync } from "node:fs";
 import { after, before, test } from "node:test";
 
 import { chromium } from "playwright-core";
 
-import { Nginx, Node, Push, SOON_MS, until } from "./processes.mjs";
+import { findChromium, Nginx, Node, Push, SOON_MS, until } from "./processes.mjs";
 
 const CONFIG = (customPort, tcpPort, camPort) => `
   [dispatch]
@@ -129,18 +128,4 @@ async function named(name, promise) {
   } catch (error) {
     throw new Error(`${name}: ${error.message}`, { cause: error });
   }
-}
-
-function findChromium() {
-  const places = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/snap/bin/chromium"];
-  const found = places.find((place) => {
-    try {
-      accessSync(place);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-  if (!found) throw new Error("Chromium is not installed; tools/test installs what the tests need");
-  return found;
 }

@@ -2,6 +2,7 @@
 // nginx in front of it, ffmpeg pushing to it. Every wait is for a condition, with a deadline.
 
 import { spawn } from "node:child_process";
+import { accessSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { dirname, join, resolve } from "node:path";
@@ -24,6 +25,20 @@ export async function until(what, condition, limitMs = SOON_MS) {
     if (Date.now() > deadline) throw new Error(`waited ${limitMs} ms in vain for: ${what}`);
     await sleep(50);
   }
+}
+
+export function findChromium() {
+  const places = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/snap/bin/chromium"];
+  const found = places.find((place) => {
+    try {
+      accessSync(place);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+  if (!found) throw new Error("Chromium is not installed; tools/test installs what the tests need");
+  return found;
 }
 
 class Process {

@@ -48,6 +48,7 @@ pub enum Method {
     Head,
     Post,
     Put,
+    Delete,
     Options,
     Other,
 }
@@ -141,6 +142,7 @@ impl Request {
             Some("HEAD") => Method::Head,
             Some("POST") => Method::Post,
             Some("PUT") => Method::Put,
+            Some("DELETE") => Method::Delete,
             Some("OPTIONS") => Method::Options,
             _ => Method::Other,
         };

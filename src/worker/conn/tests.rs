@@ -68,6 +68,7 @@ impl Bench {
                 streams: vec![("live".into(), buffer)],
                 ports: vec![port],
                 identity: NodeId::random(),
+                metrics: std::sync::Arc::default(),
             },
             shard: Shard::new([buffer].into_iter(), ingest, WorkerId(0)),
             now,

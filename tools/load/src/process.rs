@@ -1,0 +1,128 @@
+//! What a server uses: processor time and memory of its process and all that this has started, from `/proc`.
+
+use std::fs;
+
+/// Ticks of processor time per second, as `/proc` counts it (`USER_HZ`, 100 on every Linux of today).
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Processes in one tree; one that starts more than that is no server that we know.
+const PROCESSES_MAX: usize = 1024;
+
+/// What a tree of processes has used and holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// Seconds of processor time, user and system, of those that live and of children that have ended. The kernel scales
+    /// the sum of both to the nanoseconds that its scheduler counted, so that it is exact to a tick. Work of the network
+    /// that loopback does while a process sends is in it.
+    pub cpu_s: f64,
+    /// Resident memory in bytes.
+    pub resident_bytes: u64,
+    /// Processes.
+    pub processes: usize,
+}
+
+/// A process and its descendants, as they were when it was made.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    ids: Vec<u32>,
+}
+
+impl Tree {
+    /// `root` and what it has started.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn of(root: u32) -> Result<Tree, String> {
+        let all = processes();
+        if all.iter().all(|process| process.id != root) {
+            return Err(format!("there is no process {root}"));
+        }
+        let mut ids = vec![root];
+        let mut next = 0;
+        while next < ids.len() && ids.len() < PROCESSES_MAX {
+            let parent = ids[next];
+            ids.extend(all.iter().filter(|process| process.parent == parent).map(|process| process.id));
+            next += 1;
+        }
+        Ok(Tree { ids })
+    }
+
+    /// What those of them that live use, and have used.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let mut usage = Usage::default();
+        for process in self.ids.iter().filter_map(|id| read(*id)) {
+            usage.cpu_s += process.ticks as f64 / TICKS_PER_SECOND;
+            usage.resident_bytes += process.resident_pages * rustix::param::page_size() as u64;
+            usage.processes += 1;
+        }
+        usage
+    }
+}
+
+/// Seconds of processor time that all other programs of this machine have used: not `trees`, not this one and what it
+/// has started, not the kernel's own threads.
+#[must_use]
+pub fn used_by_others(trees: &[Tree]) -> f64 {
+    let own = Tree::of(std::process::id()).ok();
+    let known = |id: u32| trees.iter().chain(&own).any(|tree| tree.ids.contains(&id));
+    let all = processes();
+    let others =
+        all.iter().filter(|process| process.parent != KERNEL && process.id != KERNEL && !known(process.id));
+    others.map(|process| process.ticks as f64 / TICKS_PER_SECOND).sum()
+}
+
+/// The parent of all threads of the kernel.
+const KERNEL: u32 = 2;
+
+struct Process {
+    id: u32,
+    parent: u32,
+    ticks: u64,
+    resident_pages: u64,
+}
+
+fn processes() -> Vec<Process> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    ids.filter_map(read).collect()
+}
+
+fn read(id: u32) -> Option<Process> {
+    parse(id, &fs::read_to_string(format!("/proc/{id}/stat")).ok()?)
+}
+
+/// Reads `/proc/ID/stat` (proc(5)); the name in parentheses may hold anything.
+fn parse(id: u32, stat: &str) -> Option<Process> {
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    // Numbers of fields as proc(5) has them; the first after the name is 3.
+    let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
+    let (user, system, user_of_children, system_of_children) =
+        (field(14)?, field(15)?, field(16)?, field(17)?);
+    Some(Process {
+        id,
+        parent: field(4)? as u32,
+        ticks: user + system + user_of_children + system_of_children,
+        resident_pages: field(24)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fields_are_found_behind_any_name() {
+        let stat =
+            "7 (a) b (c)) S 3 7 7 0 -1 4194560 1 2 3 4 100 50 20 10 20 0 1 0 99 1000 25 18446744073709551615";
+        let process = parse(7, stat).unwrap();
+        assert_eq!((process.parent, process.ticks, process.resident_pages), (3, 180, 25));
+    }
+
+    #[test]
+    fn this_process_is_there() {
+        let own = Tree::of(std::process::id()).unwrap().usage();
+        assert!(own.resident_bytes > 100_000 && own.processes >= 1);
+        assert!(Tree::of(u32::MAX).is_err());
+    }
+}

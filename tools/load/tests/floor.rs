@@ -1,0 +1,94 @@
+//! The whole harness in one process: feed, floor, receivers, report.
+
+#![allow(clippy::unwrap_used)]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use indicatif::ProgressBar;
+use tsload::content::{Content, Synthetic};
+use tsload::floor::{Floor, Kind};
+use tsload::receive::{Begin, Behaviour, Drain, Group, Plan, Target};
+use tsload::report::Report;
+use tsload::run::{Load, run};
+
+/// A floor on a thread that lives as long as the test.
+fn start(kind: Kind) -> (SocketAddr, SocketAddr) {
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let floor = Floor::bind(kind, any, any).unwrap();
+    let addresses = floor.addresses().unwrap();
+    std::thread::spawn(move || floor.run());
+    addresses
+}
+
+fn group(name: &'static str, count: usize, behaviour: Behaviour, sampled: usize) -> Group {
+    Group { name, count, behaviour, begin: Begin::AtStart, per_second: 1_000, sampled }
+}
+
+fn load(feed: SocketAddr, receivers: SocketAddr, groups: Vec<Group>) -> Load {
+    let content = Content::Synthetic(Synthetic::new(1, 2_000_000, 25).unwrap());
+    let target = Target { address: format!("tcp://{receivers}").parse().unwrap(), stream: 0 };
+    Load {
+        feeds: vec![(Arc::new(content), format!("tcp://{feed}").parse().unwrap())],
+        plan: Plan { groups, targets: vec![target], sources: vec![] },
+        drain: Drain::OnEvent,
+        settle_ns: 200_000_000,
+        measure_ns: 2_000_000_000,
+        server: Some(std::process::id()),
+    }
+}
+
+fn report_of(kind: Kind, groups: Vec<Group>) -> Report {
+    let (feed, receivers) = start(kind);
+    run(&load(feed, receivers, groups), &ProgressBar::hidden()).unwrap()
+}
+
+#[test]
+fn twenty_receivers_get_all_of_it() {
+    for kind in [Kind::Send, Kind::Ring] {
+        let report = report_of(kind, vec![group("steady", 20, Behaviour::Steady, 5)]);
+        assert_eq!(report.invalid, [""; 0]);
+        let steady = report.group("steady").unwrap();
+        assert_eq!((steady.served, steady.failed, steady.closed), (20, 0, 0));
+        assert_eq!(steady.delivered, Some(1.0));
+        assert_eq!((steady.findings.gaps, steady.findings.skips, steady.findings.bursts_missing), (0, 0, 0));
+        let fed = report.feed.as_ref().unwrap();
+        assert!(fed.bursts >= 45 && steady.findings.bursts >= 5 * fed.bursts, "{report}");
+        assert!(steady.latency_ms.count >= 5 * fed.bursts && steady.latency_ms.p50 > 0.0, "{report}");
+        assert!(report.server.unwrap().memory_peak_mib > 1.0);
+    }
+}
+
+#[test]
+fn every_kind_of_receiver_does_as_it_says() {
+    let groups = vec![
+        group("steady", 10, Behaviour::Steady, 2),
+        group("slow", 2, Behaviour::Slow(1_000_000), 0),
+        group("stalled", 2, Behaviour::Stalled, 0),
+        group("visiting", 2, Behaviour::Visiting(300), 1),
+        Group {
+            begin: Begin::Measuring(500_000_000),
+            per_second: 0,
+            ..group("storm", 10, Behaviour::Steady, 2)
+        },
+    ];
+    let report = report_of(Kind::Ring, groups);
+    assert_eq!(report.invalid, [""; 0]);
+    let group = |name| report.group(name).unwrap();
+    assert_eq!(group("steady").delivered, Some(1.0));
+    assert_eq!(group("stalled").bytes, 0);
+    assert!(group("slow").findings.bursts > 0 && group("slow").findings.is_exact());
+    assert!(group("visiting").served > 2, "{report}");
+    assert_eq!((group("storm").served, group("storm").first_byte_ms.count), (10, 10));
+}
+
+#[test]
+fn nobody_there_is_said_clearly() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let groups = vec![group("steady", 3, Behaviour::Steady, 1)];
+    let refused = run(&load(free, free, groups.clone()), &ProgressBar::hidden()).unwrap_err();
+    assert!(refused.contains("refused the connection"), "{refused}");
+    let without_feed = Load { feeds: vec![], ..load(free, free, groups) };
+    let refused = run(&without_feed, &ProgressBar::hidden()).unwrap_err();
+    assert!(refused.starts_with("no receiver could connect: tcp://127.0.0.1"), "{refused}");
+}
