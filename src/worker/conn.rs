@@ -102,8 +102,6 @@ pub struct Conn {
     /// It waits for the loop to call [`resume`](Self::resume).
     pub lined_up: bool,
     admitted: Option<Admitted>,
-    /// As far as a node that pulls has had its stream.
-    after: Option<Origin>,
     state: State,
     _counted: Arc<()>,
 }
@@ -177,7 +175,6 @@ impl Conn {
             announced: false,
             lined_up: false,
             admitted: None,
-            after: None,
             state,
             _counted: newcomer.counted,
         }
@@ -187,7 +184,7 @@ impl Conn {
     pub fn begin(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
         let port = match &self.service {
             Service::Port { index, .. } => &desk.settings.ports[*index],
-            Service::Hop(line) => return self.stream(line.stream, Over::Hop, Vec::new(), &[], desk),
+            Service::Hop(line) => return self.stream(line.stream, Over::Hop, None, Vec::new(), &[], desk),
         };
         if port.protocol == ReceiverProtocol::WebSocket {
             return Ok(Next::Wait);
@@ -196,7 +193,7 @@ impl Conn {
             return Err(Leave::Filtered);
         }
         let stream = port.stream;
-        self.stream(stream, Over::Tcp, Vec::new(), &[], desk)
+        self.stream(stream, Over::Tcp, None, Vec::new(), &[], desk)
     }
 
     /// The socket has something to read.
@@ -395,12 +392,9 @@ impl Conn {
                 self.state = State::Head { bytes: rest, since: desk.now, time_max: HEAD_TIME_MAX };
                 self.answer(answer, desk)
             }
-            Route::WebSocket(stream, head) => self.stream(stream, Over::WebSocket, head, &rest, desk),
-            Route::Http(stream, head) => self.stream(stream, Over::Http, head, &rest, desk),
-            Route::Relay(stream, head, after) => {
-                self.after = after;
-                self.stream(stream, Over::Relay, head, &rest, desk)
-            }
+            Route::WebSocket(stream, head) => self.stream(stream, Over::WebSocket, None, head, &rest, desk),
+            Route::Http(stream, head) => self.stream(stream, Over::Http, None, head, &rest, desk),
+            Route::Relay(stream, head, after) => self.stream(stream, Over::Relay, after, head, &rest, desk),
         }
     }
 
@@ -439,11 +433,13 @@ impl Conn {
         Ok(Next::Resume)
     }
 
-    /// Begins to send `stream`, after `head`; `rest` is what the receiver has already said.
+    /// Begins to send `stream`, after `head`; `rest` is what the receiver has already said. A node that pulls has had
+    /// the stream up to the chunk `after`.
     fn stream(
         &mut self,
         stream: StreamId,
         over: Over,
+        after: Option<Origin>,
         head: Vec<u8>,
         rest: &[u8],
         desk: &mut Desk,
@@ -465,7 +461,7 @@ impl Conn {
         };
         let from = desk.shard.first_to_offer(stream);
         let mut outbox = match start {
-            _ if let Some(after) = self.after => Outbox::resuming(form, after, from),
+            _ if let Some(after) = after => Outbox::resuming(form, after, from),
             _ if over == Over::Relay => Outbox::at_entry(form, from),
             Start::Keyframe => Outbox::at_entry(form, from),
             Start::Live => Outbox::at_live(form, from),
