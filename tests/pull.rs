@@ -246,6 +246,25 @@ fn any_websocket_that_brings_a_transport_stream_will_do() {
     ts::joined(&captured, &published).unwrap();
 }
 
+#[test]
+fn the_only_upstream_is_waited_for_as_long_as_it_is_there() {
+    let source = serve(|socket| {
+        let Ok(mut web_socket) = tungstenite::accept(socket) else { return };
+        // Reading answers them.
+        let pings = std::iter::from_fn(|| web_socket.read().ok()).filter(Message::is_ping);
+        assert_eq!(pings.take(4).count(), 4, "two each second");
+        for burst in Looper::default() {
+            thread::sleep(Duration::from_millis(5));
+            if web_socket.send(Message::binary(burst.packets)).is_err() {
+                return;
+            }
+        }
+    });
+    let edge = edge(&[source]);
+    viewer(&edge).wait_for_bytes(PLENTY);
+    assert_eq!(edge.count("given up"), 0);
+}
+
 /// A server that answers every request with the same bytes and hangs up.
 fn answering(answer: &'static str) -> SocketAddr {
     serve(move |mut socket| {

@@ -141,6 +141,7 @@ impl Ear<'_> {
             self.metrics.chunks_missed.add(missed);
             self.begin_anew(preamble)?;
         }
+        self.publish();
         self.streams.feed_chunk(self.stream, chunk, stamp, self.now)?;
         self.position.last = Some(stamp.origin);
         self.useful = true;
@@ -155,6 +156,7 @@ impl Ear<'_> {
             self.begin_anew(&[])?;
             self.position.last = None;
         }
+        self.publish();
         self.streams.feed(self.stream, bytes, self.now);
         self.useful |= !bytes.is_empty();
         Ok(())
@@ -169,9 +171,13 @@ impl Ear<'_> {
         self.started = Some(start);
         self.metrics.upstreams.add(1);
         self.metrics.resumed.add(u64::from(start == Start::Resumed));
+        self.streams.set_path(self.stream, Path::clone(&self.memory.path));
+    }
+
+    /// The stream has a publisher; it may have been given up while nothing came.
+    fn publish(&mut self) {
         let (token, address) = self.peer;
         self.streams.take_over(self.stream, token, address, self.now);
-        self.streams.set_path(self.stream, Path::clone(&self.memory.path));
     }
 
     fn begin_anew(&mut self, preamble: &[u8]) -> Result<(), Failure> {

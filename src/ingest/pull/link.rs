@@ -43,7 +43,11 @@ pub struct Link {
     /// The other end.
     pub address: SocketAddr,
     /// When the connection was begun.
-    pub opened: Instant,
+    opened: Instant,
+    /// When anything came last.
+    alive: Instant,
+    /// A ping has been sent since.
+    pinged: bool,
     socket: TcpStream,
     phase: Phase,
     /// What is still to be sent.
@@ -105,7 +109,16 @@ impl Link {
     pub fn connect(address: SocketAddr, token: Token, registry: &Registry, now: Instant) -> io::Result<Link> {
         let mut socket = TcpStream::connect(address)?;
         registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Link { token, address, opened: now, socket, phase: Phase::Connecting, out: Vec::new() })
+        Ok(Link {
+            token,
+            address,
+            opened: now,
+            alive: now,
+            pinged: false,
+            socket,
+            phase: Phase::Connecting,
+            out: Vec::new(),
+        })
     }
 
     /// Goes on as far as a turn allows; what is heard goes to `hear`.
@@ -116,6 +129,7 @@ impl Link {
         &mut self,
         question: Question,
         buffer: &mut [u8],
+        now: Instant,
         mut hear: impl FnMut(Heard) -> Result<(), Failure>,
     ) -> Result<Progress, Failure> {
         if let Phase::Connecting = self.phase {
@@ -136,6 +150,7 @@ impl Link {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Progress::Drained),
                 Err(error) => return Err(Failure::Broken(error)),
             };
+            (self.alive, self.pinged) = (now, false);
             match &mut self.phase {
                 Phase::Connecting => {}
                 Phase::Answer { key, head } => {
@@ -167,6 +182,18 @@ impl Link {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether anybody is there, though silent: asks in time.
+    pub fn is_alive(&mut self, now: Instant, timeout: Duration) -> bool {
+        let silence = now.saturating_duration_since(self.alive);
+        if !self.pinged && silence >= timeout / 2 && matches!(self.phase, Phase::Open(_)) {
+            self.pinged = true;
+            self.out.extend(masked(Control::Ping, b"", mask()));
+            // What fails will be found when it is read from.
+            let _ = self.flush();
+        }
+        silence < timeout
     }
 
     /// Says goodbye, as far as that goes without waiting.

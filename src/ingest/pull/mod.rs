@@ -227,7 +227,7 @@ impl Pull {
             useful: false,
             started: None,
         };
-        let served = source.link.serve(question, turn.buffer, |heard| ear.hear(heard));
+        let served = source.link.serve(question, turn.buffer, turn.now, |heard| ear.hear(heard));
         let (useful, started) = (ear.useful, ear.started);
         if useful {
             source.heard = turn.now;
@@ -250,15 +250,17 @@ impl Pull {
     }
 
     fn tick(&mut self, desk: &mut Desk, turn: &mut Turn) {
-        let (now, timeout) = (turn.now, self.timeout);
-        let silence = |source: &Source| match now.saturating_duration_since(source.heard) {
-            silence if silence >= timeout => Err(Failure::Silent(timeout)),
-            _ => source.link.check(now),
+        let (now, timeout, is_sole) = (turn.now, self.timeout, self.upstreams.len() == 1);
+        let check = |source: &mut Source| {
+            let silence = now.saturating_duration_since(source.heard);
+            // Where there is no other to turn to, it may be waiting like us for somebody further up.
+            let waits = is_sole && source.others.as_slice().is_empty() && source.link.is_alive(now, timeout);
+            if silence >= timeout && !waits { Err(Failure::Silent(timeout)) } else { source.link.check(now) }
         };
-        if let Some(Err(failure)) = self.source.as_ref().map(silence) {
+        if let Some(Err(failure)) = self.source.as_mut().map(check) {
             self.lose_source(&failure, desk, turn);
         }
-        match &self.search {
+        match &mut self.search {
             Search::Content { until } if *until <= now => self.try_upstream(0, desk, now),
             Search::Waiting { until } if *until <= now => self.try_upstream(0, desk, now),
             Search::Resolving { upstream, until } if *until <= now => {
@@ -267,14 +269,15 @@ impl Pull {
                 self.try_upstream(upstream + 1, desk, now);
             }
             Search::Trying(candidate) => {
-                if let Err(failure) = silence(candidate) {
+                if let Err(failure) = check(candidate) {
                     self.lose_candidate(&failure, desk, turn);
                 }
             }
             _ => {}
         }
         // Between two upstreams the stream is as good as there.
-        if self.source.is_none() && now.saturating_duration_since(self.lost_at) >= timeout {
+        let heard = self.source.as_ref().map_or(self.lost_at, |source| source.heard + timeout);
+        if now.saturating_duration_since(heard) >= timeout {
             turn.streams.leave(self.stream, &Departure::NoUpstream, now);
         }
     }
