@@ -119,6 +119,9 @@ impl Framed {
 #[derive(Debug, Default)]
 pub struct FrameBuilder {
     memory: Vec<u8>,
+    /// Bytes that the last one came to. The next will be about as long: asking for the most there could be, to give
+    /// nearly all of it back, costs a system call a chunk.
+    expected: usize,
 }
 
 impl FrameBuilder {
@@ -144,7 +147,7 @@ impl FrameBuilder {
     pub fn extend(&mut self, bytes: &[u8]) {
         assert!(bytes.len() <= self.room(), "a chunk is sealed before it outgrows its bound");
         if self.memory.is_empty() {
-            self.memory.reserve(HEADER_ROOM + PAYLOAD_BYTES_MAX);
+            self.memory.reserve_exact(self.expected.max(HEADER_ROOM + bytes.len()));
             self.memory.extend_from_slice(&[0; HEADER_ROOM]);
         }
         self.memory.extend_from_slice(bytes);
@@ -156,6 +159,7 @@ impl FrameBuilder {
         if self.is_empty() {
             return Framed::default();
         }
+        self.expected = self.memory.len();
         let mut memory = std::mem::take(&mut self.memory).into_boxed_slice();
         let payload_len = memory.len() - HEADER_ROOM;
         let header = FrameHeader { opcode: OpCode::Data(Data::Binary), ..FrameHeader::default() };

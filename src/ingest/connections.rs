@@ -9,7 +9,7 @@ use slab::Slab;
 use crate::ingest::gate::Refusal;
 use crate::ingest::http::{HttpConnection, HttpPort};
 use crate::ingest::stream::Admission;
-use crate::ingest::tcp::TcpPublisher;
+use crate::ingest::tcp::{Inlet, TcpPublisher};
 use crate::ingest::{Progress, Turn};
 use crate::mailbox::StreamId;
 use crate::net;
@@ -60,7 +60,7 @@ impl Connections {
             return turn.gate.refuse(&turn.streams.settings(stream).name, peer, refusal, turn.now);
         }
         let Some(token) = self.register(&mut socket, peer, turn) else { return };
-        self.connections.insert(Connection::Tcp(TcpPublisher { socket, stream }));
+        self.connections.insert(Connection::Tcp(TcpPublisher { inlet: Inlet::new(socket), stream }));
         turn.streams.begin(stream, token, peer, turn.now);
         self.close_orphans(turn);
     }
@@ -71,6 +71,15 @@ impl Connections {
         let Some(token) = self.register(&mut socket, peer, turn) else { return };
         let connection = HttpConnection::new(socket, token, peer, port.clone(), turn.now);
         self.connections.insert(Connection::Http(connection));
+    }
+
+    /// An event has told that the peer of a connection sends no more than what waits in its socket.
+    pub fn peer_has_ended(&mut self, token: Token) {
+        match self.connections.get_mut(token.0 - self.first_token) {
+            Some(Connection::Tcp(publisher)) => publisher.inlet.peer_has_ended(),
+            Some(Connection::Http(connection)) => connection.inlet.peer_has_ended(),
+            None => {}
+        }
     }
 
     /// Reads on from a connection, if it is still there.

@@ -12,7 +12,7 @@ use crate::ingest::gate::Refusal;
 use crate::ingest::report::Departure;
 use crate::ingest::route::{Candidate, route};
 use crate::ingest::stream::Admission;
-use crate::ingest::tcp::{READS_PER_TURN_MAX, read};
+use crate::ingest::tcp::{Inlet, READS_PER_TURN_MAX};
 use crate::ingest::{Progress, Turn};
 use crate::mailbox::StreamId;
 use crate::proto::http::{
@@ -29,7 +29,8 @@ const LINGER_BYTES_MAX: usize = 1024 * 1024;
 /// A connection to an HTTP port. Holds at most [`HEAD_BYTES_MAX`], and that only until the head is complete.
 #[derive(Debug)]
 pub struct HttpConnection {
-    socket: TcpStream,
+    /// The connection.
+    pub inlet: Inlet,
     token: Token,
     peer: SocketAddr,
     /// Where it connected to.
@@ -73,7 +74,14 @@ impl HttpConnection {
         port: HttpPort,
         now: Instant,
     ) -> HttpConnection {
-        HttpConnection { socket, token, peer, port, since: now, phase: Phase::Head(Vec::new()) }
+        HttpConnection {
+            inlet: Inlet::new(socket),
+            token,
+            peer,
+            port,
+            since: now,
+            phase: Phase::Head(Vec::new()),
+        }
     }
 
     /// Its other end.
@@ -99,7 +107,7 @@ impl HttpConnection {
                 Phase::Head(head) => HEAD_BYTES_MAX - head.len(),
                 _ => turn.buffer.len(),
             };
-            let len = match read(&mut self.socket, &mut turn.buffer[..room]) {
+            let len = match self.inlet.read(&mut turn.buffer[..room]) {
                 Ok(0) => return self.ended(Departure::Closed, turn),
                 Ok(len) => len,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Progress::Drained,
@@ -115,6 +123,9 @@ impl HttpConnection {
                     let feed = |data: &[u8]| streams.feed(*stream, data, turn.now);
                     let outcome = decode(decoder, input, feed);
                     self.decoded(outcome, turn);
+                    if self.inlet.is_drained(len, room) {
+                        return Progress::Drained;
+                    }
                 }
                 Phase::Lingering { bytes_left, .. } if len <= *bytes_left => *bytes_left -= len,
                 Phase::Lingering { .. } => return Progress::Closed,
@@ -225,13 +236,13 @@ impl HttpConnection {
     /// The answer, after which nothing that comes is of interest.
     fn answer(&mut self, answer: &[u8], now: Instant) {
         self.write(answer);
-        let _ = self.socket.shutdown(Shutdown::Write);
+        let _ = self.inlet.socket.shutdown(Shutdown::Write);
         self.phase = Phase::Lingering { until: now + LINGER_TIME_MAX, bytes_left: LINGER_BYTES_MAX };
     }
 
     fn write(&mut self, answer: &[u8]) {
         // Nothing but two short answers is ever sent, so they fit the socket's buffer. If the peer is gone, so be it.
-        let _ = self.socket.write(answer);
+        let _ = self.inlet.socket.write(answer);
     }
 }
 

@@ -209,8 +209,13 @@ impl Loop {
         for event in events {
             match event.token() {
                 MAIL => {}
-                TIMER => self.timer.fired(),
-                socket => self.ready.push(socket),
+                TIMER => self.timer.fired(now),
+                socket => {
+                    if event.is_read_closed() && self.connections.owns(socket) {
+                        self.connections.peer_has_ended(socket);
+                    }
+                    self.ready.push(socket);
+                }
             }
         }
         self.read_mail(now)?;

@@ -15,11 +15,47 @@ pub const READS_PER_TURN_MAX: usize = 4;
 /// Connections accepted by one port in one turn.
 const ACCEPTS_PER_TURN_MAX: usize = 64;
 
+/// The socket of somebody who sends to us.
+#[derive(Debug)]
+pub struct Inlet {
+    /// The socket.
+    pub socket: TcpStream,
+    peer_has_ended: bool,
+}
+
+impl Inlet {
+    /// Of a connection just accepted.
+    pub fn new(socket: TcpStream) -> Inlet {
+        Inlet { socket, peer_has_ended: false }
+    }
+
+    /// An event has told that the peer sends no more than what waits in the socket.
+    pub fn peer_has_ended(&mut self) {
+        self.peer_has_ended = true;
+    }
+
+    /// Reads once; zero is the end.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.socket.read(buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Whether a read of `len` bytes, with room for `room`, took all there was: a short one did, and an event will tell
+    /// of more (epoll(7)), which saves a call that would find nothing. Not if the end comes next: it was told already.
+    pub fn is_drained(&self, len: usize, room: usize) -> bool {
+        len < room && !self.peer_has_ended
+    }
+}
+
 /// A publisher that was let in.
 #[derive(Debug)]
 pub struct TcpPublisher {
     /// Its connection.
-    pub socket: TcpStream,
+    pub inlet: Inlet,
     /// What it publishes.
     pub stream: StreamId,
 }
@@ -28,10 +64,13 @@ impl TcpPublisher {
     /// Reads on.
     pub fn serve(&mut self, turn: &mut Turn) -> Progress {
         for _ in 0..READS_PER_TURN_MAX {
-            let departure = match read(&mut self.socket, turn.buffer) {
+            let departure = match self.inlet.read(turn.buffer) {
                 Ok(0) => Departure::Closed,
                 Ok(len) => {
                     turn.streams.feed(self.stream, &turn.buffer[..len], turn.now);
+                    if self.inlet.is_drained(len, turn.buffer.len()) {
+                        return Progress::Drained;
+                    }
                     continue;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Progress::Drained,
@@ -41,16 +80,6 @@ impl TcpPublisher {
             return Progress::Closed;
         }
         Progress::More
-    }
-}
-
-/// Reads once; zero is the end.
-pub fn read(socket: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match socket.read(buffer) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            outcome => return outcome,
-        }
     }
 }
 

@@ -161,6 +161,7 @@ impl Lab {
             settle_ns: SETTLE_NS,
             measure_ns: self.measure_ns,
             server: Some(running.id()),
+            server_core: self.server_core,
         };
         let _ffmpeg = match shape.source {
             Source::Ffmpeg => Some(Ffmpeg::start(&running.feeds[0])?),

@@ -25,7 +25,7 @@ Examples:
 
   The least that such a server could cost, on core 0, with the load on core 1:
     tsload floor-send --core 0 --feed 127.0.0.1:7001 --bind 127.0.0.1:7002 &
-    tsload run --core 1 --feed tcp://127.0.0.1:7001 --to tcp://127.0.0.1:7002 --receivers 1000 --server-pid $!
+    tsload run --core 1 --feed tcp://127.0.0.1:7001 --to tcp://127.0.0.1:7002 --receivers 1000 --server-pid $! --server-core 0
 
   A file, downloaded by 100 at once:
     tsload run --to http://127.0.0.1:80/file.ts --receivers 100 --seconds 5

@@ -15,6 +15,9 @@ pub struct Usage {
     /// the sum of both to the nanoseconds that its scheduler counted, so that it is exact to a tick. Work of the network
     /// that loopback does while a process sends is in it.
     pub cpu_s: f64,
+    /// Seconds that the kernel's own thread for the network (`ksoftirqd`) has used on the server's core. What it did was
+    /// begun by a `send` and put off; how much is put off differs between servers, so that it has to be counted.
+    pub softirq_s: f64,
     /// Resident memory in bytes.
     pub resident_bytes: u64,
     /// Processes.
@@ -25,14 +28,16 @@ pub struct Usage {
 #[derive(Clone, Debug)]
 pub struct Tree {
     ids: Vec<u32>,
+    /// `ksoftirqd` of the core that the server has to itself.
+    softirq: Option<u32>,
 }
 
 impl Tree {
-    /// `root` and what it has started.
+    /// `root` and what it has started, which have core `core` to themselves if it is given.
     ///
     /// # Errors
     /// When there is no such process.
-    pub fn of(root: u32) -> Result<Tree, String> {
+    pub fn of(root: u32, core: Option<usize>) -> Result<Tree, String> {
         let all = processes();
         if all.iter().all(|process| process.id != root) {
             return Err(format!("there is no process {root}"));
@@ -44,7 +49,11 @@ impl Tree {
             ids.extend(all.iter().filter(|process| process.parent == parent).map(|process| process.id));
             next += 1;
         }
-        Ok(Tree { ids })
+        let name = core.map(|core| format!("ksoftirqd/{core}\n"));
+        let is_softirq = |id: u32| fs::read_to_string(format!("/proc/{id}/comm")).ok() == name;
+        let threads = all.iter().filter(|process| name.is_some() && process.parent == KERNEL);
+        let softirq = threads.map(|process| process.id).find(|id| is_softirq(*id));
+        Ok(Tree { ids, softirq })
     }
 
     /// What those of them that live use, and have used.
@@ -56,6 +65,8 @@ impl Tree {
             usage.resident_bytes += process.resident_pages * rustix::param::page_size() as u64;
             usage.processes += 1;
         }
+        let softirq = self.softirq.and_then(read);
+        usage.softirq_s = softirq.map_or(0.0, |process| process.ticks as f64 / TICKS_PER_SECOND);
         usage
     }
 }
@@ -64,7 +75,7 @@ impl Tree {
 /// has started, not the kernel's own threads.
 #[must_use]
 pub fn used_by_others(trees: &[Tree]) -> f64 {
-    let own = Tree::of(std::process::id()).ok();
+    let own = Tree::of(std::process::id(), None).ok();
     let known = |id: u32| trees.iter().chain(&own).any(|tree| tree.ids.contains(&id));
     let all = processes();
     let others =
@@ -121,8 +132,8 @@ mod tests {
 
     #[test]
     fn this_process_is_there() {
-        let own = Tree::of(std::process::id()).unwrap().usage();
+        let own = Tree::of(std::process::id(), None).unwrap().usage();
         assert!(own.resident_bytes > 100_000 && own.processes >= 1);
-        assert!(Tree::of(u32::MAX).is_err());
+        assert!(Tree::of(u32::MAX, None).is_err());
     }
 }

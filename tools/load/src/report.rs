@@ -97,6 +97,8 @@ pub struct Times {
 pub struct ServerReport {
     /// Seconds of processor time while measuring.
     pub cpu_s: f64,
+    /// Of these, what the kernel's thread for the network used on the server's core.
+    pub softirq_s: f64,
     /// The same per 10^9 bytes received; nothing without bytes.
     pub cpu_s_per_gb: Option<f64>,
     /// Microseconds of it per receiver and burst: what a write costs if each burst is written at once.
@@ -244,10 +246,12 @@ impl Times {
 
 impl ServerReport {
     fn new(server: ServerUse, gigabytes: f64, writes: f64) -> ServerReport {
-        let cpu_s = server.end.cpu_s - server.start.cpu_s;
+        let softirq_s = server.end.softirq_s - server.start.softirq_s;
+        let cpu_s = server.end.cpu_s - server.start.cpu_s + softirq_s;
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         ServerReport {
             cpu_s,
+            softirq_s,
             cpu_s_per_gb: (gigabytes > 0.0).then(|| cpu_s / gigabytes),
             cpu_us_per_write: (writes > 0.0).then(|| cpu_s * 1e6 / writes),
             memory_before_mib: mib(server.before.resident_bytes),
@@ -338,6 +342,9 @@ impl fmt::Display for GroupReport {
 impl fmt::Display for ServerReport {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(to, "server         {:.2} s of processor time", self.cpu_s)?;
+        if self.softirq_s > 0.0 {
+            write!(to, " ({:.2} s of it by ksoftirqd)", self.softirq_s)?;
+        }
         if let Some(cost) = self.cpu_s_per_gb {
             write!(to, ", {cost:.3} s/GB")?;
         }

@@ -46,6 +46,14 @@ pub struct Load {
     pub measure_ns: u64,
     /// The process of the server, if it is to be looked at.
     pub server: Option<u32>,
+    /// The core that it has to itself, if it has one.
+    pub server_core: Option<usize>,
+}
+
+impl Load {
+    fn tree(&self) -> Result<Option<Tree>, String> {
+        self.server.map(|id| Tree::of(id, self.server_core)).transpose()
+    }
 }
 
 /// Does what `load` says.
@@ -55,14 +63,14 @@ pub struct Load {
 pub fn run(load: &Load, progress: &ProgressBar) -> Result<Report, String> {
     let plan = &load.plan;
     allow_descriptors((plan.count() + load.feeds.len()) as u64 + DESCRIPTORS_SPARE)?;
-    let before = load.server.map(Tree::of).transpose()?.map(|tree| tree.usage());
+    let before = load.tree()?.map(|tree| tree.usage());
     let feed = match load.feeds.as_slice() {
         [] => None,
         feeds => Some(Feed::start(feeds.to_vec())?),
     };
     let contents: Vec<_> = load.feeds.iter().map(|(content, _)| Arc::clone(content)).collect();
     let receivers = Receivers::start(plan, &contents, load.drain)?;
-    let tree = load.server.map(Tree::of).transpose()?;
+    let tree = load.tree()?;
     let mut watch = Watch { load, progress, receivers: &receivers, feed: feed.as_ref(), tree, peak: 0 };
     // Without a feed there is no steady state to wait for: a download may be over before the last has connected.
     let mut start = load.feeds.is_empty().then(|| Start::take(&watch));
@@ -81,7 +89,7 @@ pub fn run(load: &Load, progress: &ProgressBar) -> Result<Report, String> {
     let settled_ns = now_ns() + load.settle_ns;
     watch.until("settling", |_| now_ns() >= settled_ns)?;
 
-    watch.tree = load.server.map(Tree::of).transpose()?;
+    watch.tree = load.tree()?;
     let connected = watch.tree.as_ref().map(Tree::usage);
     if let (None, Some(feed)) = (&start, &feed) {
         sleep_until(between_bursts(feed, &load.feeds[0].0));

@@ -35,6 +35,7 @@ fn load(feed: SocketAddr, receivers: SocketAddr, groups: Vec<Group>) -> Load {
         settle_ns: 200_000_000,
         measure_ns: 2_000_000_000,
         server: Some(std::process::id()),
+        server_core: None,
     }
 }
 

@@ -79,6 +79,9 @@ pub(crate) struct Arguments {
     /// The server's process: what it and its children use is reported
     #[arg(help_heading = "Measuring", long, value_name = "PID")]
     server_pid: Option<u32>,
+    /// The core that the server has to itself: what the kernel's thread for the network uses there is counted as well
+    #[arg(help_heading = "Measuring", long, value_name = "CORE", requires = "server_pid")]
+    server_core: Option<usize>,
     /// Run on this core
     #[arg(help_heading = "Measuring", long)]
     core: Option<usize>,
@@ -142,6 +145,7 @@ impl Arguments {
             settle_ns: self.settle,
             measure_ns: self.seconds,
             server: self.server_pid,
+            server_core: self.server_core,
         })
     }
 
