@@ -44,10 +44,13 @@ fn edge(upstreams: &[SocketAddr]) -> Node {
 
 fn edge_at(port: u16, upstreams: &[SocketAddr]) -> Node {
     let upstreams: Vec<String> = upstreams.iter().map(|address| format!("ws://{address}/live")).collect();
+    edge_from(port, &upstreams.join(", "))
+}
+
+fn edge_from(port: u16, upstreams: &str) -> Node {
     Node::start(&format!(
-        "[app]\nRunMode = extra\n[pushstream]\nProtocol = PULL\nTimeout = 1\nUpstreams = {}\n\
-         [custom]\nBind = 127.0.0.1\nPort = {port}\n",
-        upstreams.join(", ")
+        "[app]\nRunMode = extra\n[pushstream]\nProtocol = PULL\nTimeout = 1\nUpstreams = {upstreams}\n\
+         [custom]\nBind = 127.0.0.1\nPort = {port}\n"
     ))
 }
 
@@ -100,6 +103,18 @@ fn three_edges_in_a_chain_have_every_byte() {
     };
     wait_until("the same chunks", || viewers.iter().all(same));
     end_whole(live, viewers.into_iter().chain([http]).collect());
+}
+
+#[test]
+fn a_name_is_resolved_and_one_that_has_no_address_is_passed_over() {
+    let root = root();
+    let port = root.address("custom").port();
+    // Not by a name server: RFC 6761 §6.3, and names do not hold a dot at their start.
+    let edge = edge_from(0, &format!("ws://.:{port}/live, ws://localhost:{port}/live"));
+    let live = Live::start(root.address("backstream"));
+    let viewers = vec![viewer(&edge)];
+    edge.wait_for("its name can't be resolved");
+    end_whole(live, viewers);
 }
 
 #[test]

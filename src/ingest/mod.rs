@@ -211,8 +211,10 @@ impl Loop {
                 MAIL => {}
                 TIMER => self.timer.fired(now),
                 socket => {
-                    if event.is_read_closed() && self.connections.owns(socket) {
-                        self.connections.peer_has_ended(socket);
+                    match event.is_read_closed() {
+                        true if self.pulls.owns(socket) => self.pulls.peer_has_ended(socket),
+                        true if self.connections.owns(socket) => self.connections.peer_has_ended(socket),
+                        _ => {}
                     }
                     self.ready.push(socket);
                 }

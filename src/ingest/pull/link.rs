@@ -14,7 +14,7 @@ use crate::chunk::PAYLOAD_BYTES_MAX;
 use crate::config::Upstream;
 use crate::identity::NodeId;
 use crate::ingest::Progress;
-use crate::ingest::tcp::{READS_PER_TURN_MAX, read};
+use crate::ingest::tcp::{Inlet, READS_PER_TURN_MAX};
 use crate::net;
 use crate::pace::random;
 use crate::proto::http::HEAD_BYTES_MAX;
@@ -48,7 +48,7 @@ pub struct Link {
     alive: Instant,
     /// A ping has been sent since.
     pinged: bool,
-    socket: TcpStream,
+    inlet: Inlet,
     phase: Phase,
     /// What is still to be sent.
     out: Vec<u8>,
@@ -115,7 +115,7 @@ impl Link {
             opened: now,
             alive: now,
             pinged: false,
-            socket,
+            inlet: Inlet::new(socket),
             phase: Phase::Connecting,
             out: Vec::new(),
         })
@@ -144,7 +144,7 @@ impl Link {
                 Phase::Answer { head, .. } => HEAD_BYTES_MAX - head.len(),
                 Phase::Connecting | Phase::Open(_) => buffer.len(),
             };
-            let len = match read(&mut self.socket, &mut buffer[..room]) {
+            let len = match self.inlet.read(&mut buffer[..room]) {
                 Ok(0) => return Err(Failure::Closed(None)),
                 Ok(len) => len,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Progress::Drained),
@@ -167,8 +167,16 @@ impl Link {
                 Phase::Open(open) => open.listen(&buffer[..len], &mut self.out, &mut hear)?,
             }
             self.flush().map_err(Failure::Broken)?;
+            if self.inlet.is_drained(len, room) {
+                return Ok(Progress::Drained);
+            }
         }
         Ok(Progress::More)
+    }
+
+    /// An event has told that the upstream sends no more than what waits in the socket.
+    pub fn peer_has_ended(&mut self) {
+        self.inlet.peer_has_ended();
     }
 
     /// Whether connecting takes too long.
@@ -205,12 +213,12 @@ impl Link {
     }
 
     fn is_connected(&self) -> io::Result<bool> {
-        if let Some(error) = self.socket.take_error()? {
+        if let Some(error) = self.inlet.socket.take_error()? {
             return Err(error);
         }
-        match self.socket.peer_addr() {
+        match self.inlet.socket.peer_addr() {
             // A port that nobody listens on may be the very one that the system chose for our end.
-            Ok(peer) if self.socket.local_addr()? == peer => Err(ErrorKind::ConnectionRefused.into()),
+            Ok(peer) if self.inlet.socket.local_addr()? == peer => Err(ErrorKind::ConnectionRefused.into()),
             Ok(_) => Ok(true),
             Err(error) if error.kind() == ErrorKind::NotConnected => Ok(false),
             Err(error) => Err(error),
@@ -219,7 +227,7 @@ impl Link {
 
     fn ask(&mut self, question: Question) {
         // Without these the connection would be slower, or longer in ending, but is as good.
-        let _ = self.socket.set_nodelay(true).and_then(|()| net::keep_alive(&self.socket));
+        let _ = self.inlet.socket.set_nodelay(true).and_then(|()| net::keep_alive(&self.inlet.socket));
         let (key, node) = (generate_key(), question.node.to_string());
         let after = question.after.map(|after| after.to_string());
         let mut headers = vec![("Sec-WebSocket-Protocol", SUBPROTOCOL), (NODE_HEADER, &*node)];
@@ -232,7 +240,7 @@ impl Link {
 
     fn flush(&mut self) -> io::Result<()> {
         while !self.out.is_empty() {
-            match self.socket.write(&self.out) {
+            match self.inlet.socket.write(&self.out) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(written) => drop(self.out.drain(..written)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),

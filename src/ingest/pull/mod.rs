@@ -164,10 +164,23 @@ impl Pulls {
         (self.desk.first_token..self.desk.first_token + self.tokens()).contains(&token.0)
     }
 
+    /// An event has told that the peer of a connection sends no more than what waits in its socket.
+    pub fn peer_has_ended(&mut self, token: Token) {
+        let index = self.index(token);
+        let Pull { source, search, .. } = &mut self.pulls[index];
+        if let Some((source, _)) = find(token, source, search) {
+            source.link.peer_has_ended();
+        }
+    }
+
     /// Reads on from a connection, if it is still there.
     pub fn serve(&mut self, token: Token, turn: &mut Turn) -> Progress {
-        let index = (token.0 - self.desk.first_token) / TOKENS_EACH;
+        let index = self.index(token);
         self.pulls[index].serve(token, &mut self.desk, turn)
+    }
+
+    fn index(&self, token: Token) -> usize {
+        (token.0 - self.desk.first_token) / TOKENS_EACH
     }
 
     /// The answer to what the resolver was asked.
@@ -204,13 +217,8 @@ impl Pull {
     }
 
     fn serve(&mut self, token: Token, desk: &mut Desk, turn: &mut Turn) -> Progress {
-        let has_source = self.source.is_some();
-        let (source, standing) = match (&mut self.source, &mut self.search) {
-            (Some(source), _) if source.link.token == token => (source, Standing::Source),
-            (_, Search::Trying(source)) if source.link.token == token => {
-                (&mut **source, if has_source { Standing::Rival } else { Standing::Candidate })
-            }
-            _ => return Progress::Drained,
+        let Some((source, standing)) = find(token, &mut self.source, &mut self.search) else {
+            return Progress::Drained;
         };
         let upstream = &self.upstreams[source.upstream].upstream;
         let question = Question { upstream, node: desk.node, after: self.position.last };
@@ -413,5 +421,19 @@ impl Pull {
             warn!("upstream of {} given up: {}{place}: {words}{spent}", self.name, target.upstream);
             target.told = Some((words, now));
         }
+    }
+}
+
+/// Whom `token` belongs to, if to anybody.
+fn find<'a>(
+    token: Token,
+    source: &'a mut Option<Source>,
+    search: &'a mut Search,
+) -> Option<(&'a mut Source, Standing)> {
+    let rank = if source.is_some() { Standing::Rival } else { Standing::Candidate };
+    match (source, search) {
+        (Some(source), _) if source.link.token == token => Some((source, Standing::Source)),
+        (_, Search::Trying(candidate)) if candidate.link.token == token => Some((candidate, rank)),
+        _ => None,
     }
 }
