@@ -38,6 +38,7 @@ const STOP_LOOK: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub struct App {
     config: Config,
+    identity: NodeId,
     ingest: Ingest,
     to_ingest: Sender<ToIngest>,
     listeners: Vec<TcpListener>,
@@ -78,11 +79,12 @@ impl App {
     /// # Errors
     /// When one can't be opened, or the configuration asks for what this version does not do.
     pub fn open(config: Config) -> Result<App, StartError> {
-        let (ingest, to_ingest) = Ingest::bind(&config.streams, config.authority.clone())?;
+        let identity = NodeId::random();
+        let (ingest, to_ingest) = Ingest::bind(&config.streams, config.authority.clone(), identity)?;
         let listen = |port: &ReceiverPort| net::listen_for_receivers(&port.section, port.bind);
         let listeners = config.ports.iter().map(listen).collect::<Result<_, _>>()?;
         let monitor = config.monitor_bind.map(|address| Monitor::bind(&config, address)).transpose()?;
-        Ok(App { config, ingest, to_ingest, listeners, monitor })
+        Ok(App { config, identity, ingest, to_ingest, listeners, monitor })
     }
 
     /// Where publishers of each stream are awaited: the configured addresses, with the real port for port 0.
@@ -108,6 +110,9 @@ impl App {
         for (stream, address) in self.inputs() {
             let line = format!("  publish {:<10} {}\n", stream.name, publishing(stream, address));
             lines.push_str(&line);
+        }
+        for stream in self.config.streams.iter().filter(|stream| !stream.upstreams.is_empty()) {
+            lines.push_str(&format!("  pull    {:<10} {}\n", stream.name, upstreams(stream)));
         }
         for (port, address) in self.outputs() {
             let host = SocketAddr::new(reachable(address.ip()), address.port());
@@ -148,11 +153,11 @@ impl App {
         let metrics = Arc::new(output_metrics(&self.config));
         let source = self.report_source(&metrics);
         let own = self.own_addresses();
-        let App { config, ingest, to_ingest, listeners, monitor } = self;
+        let App { config, identity, ingest, to_ingest, listeners, monitor } = self;
         if let Some(monitor) = monitor {
             return monitor.run().map_err(|error| StartError::System("the monitor can't be set up", error));
         }
-        let (workers, senders) = workers(&config, &metrics, &to_ingest)?;
+        let (workers, senders) = workers(&config, identity, &metrics, &to_ingest)?;
         let balance = Balance::new(senders.clone());
         let hops = hops(&config, own, &metrics, balance.clone(), &to_ingest)?;
         let of_hops = hops.iter().map(|(_, sender)| sender.clone());
@@ -194,6 +199,7 @@ impl App {
             match stream.protocol {
                 InputProtocol::Udp => own.udp.push(address),
                 InputProtocol::Tcp | InputProtocol::Http => own.tcp.push(address),
+                InputProtocol::Pull => {}
             }
         }
         own
@@ -211,11 +217,16 @@ impl App {
             host: hop.host.clone(),
             port: hop.port,
         };
+        let addresses = self.ingest.addresses();
+        let stream = |(index, stream): (usize, &Stream)| {
+            let listening = addresses.iter().find(|(id, _)| id.0 == index).map(|(_, address)| *address);
+            (stream.name.clone(), listening)
+        };
         monitor::Source {
-            identity: NodeId::random(),
+            identity: self.identity,
             name: config.node.clone(),
             genesis: config.run_mode == RunMode::Normal,
-            streams: self.inputs().into_iter().map(|(stream, at)| (stream.name.clone(), at)).collect(),
+            streams: config.streams.iter().enumerate().map(stream).collect(),
             ports: self.outputs().into_iter().map(|(_, address)| address).collect(),
             hops: config.next_hops.iter().map(hop).collect(),
             input: self.ingest.metrics(),
@@ -228,6 +239,9 @@ impl App {
         for (stream, address) in self.inputs() {
             let protocol = input_protocol(stream.protocol);
             log::info!("listening: [{}] {protocol} {address} stream {}", stream.section, stream.name);
+        }
+        for stream in self.config.streams.iter().filter(|stream| !stream.upstreams.is_empty()) {
+            log::info!("pulling: [{}] stream {} from {}", stream.section, stream.name, upstreams(stream));
         }
         for (port, address) in self.outputs() {
             let protocol = match port.protocol {
@@ -244,11 +258,13 @@ impl App {
 
 fn workers(
     config: &Config,
+    identity: NodeId,
     metrics: &Arc<OutputMetrics>,
     to_ingest: &Sender<ToIngest>,
 ) -> Result<(Vec<Worker>, Vec<Sender<ToWorker>>), StartError> {
     let streams = config.streams.iter().map(|stream| (stream.name.clone(), stream.buffer)).collect();
-    let settings = Settings { streams, ports: config.ports.clone(), metrics: Arc::clone(metrics) };
+    let metrics_again = Arc::clone(metrics);
+    let settings = Settings { streams, ports: config.ports.clone(), identity, metrics: metrics_again };
     let settings = Arc::new(settings);
     let make = |index| Worker::new(WorkerId(index), Arc::clone(&settings), to_ingest.clone(), now());
     let made: io::Result<Vec<_>> = (0..metrics.workers.len()).map(make).collect();
@@ -316,6 +332,12 @@ fn stop<T>(thread: JoinHandle<()>, mut mailbox: Sender<T>, message: impl Fn() ->
     }
 }
 
+/// Where a stream is pulled from, best first.
+fn upstreams(stream: &Stream) -> String {
+    let upstreams: Vec<String> = stream.upstreams.iter().map(ToString::to_string).collect();
+    upstreams.join(", ")
+}
+
 /// The command or address by which a stream is published.
 fn publishing(stream: &Stream, address: SocketAddr) -> String {
     let host = SocketAddr::new(reachable(address.ip()), address.port());
@@ -327,6 +349,7 @@ fn publishing(stream: &Stream, address: SocketAddr) -> String {
         (Format::Ts, InputProtocol::Http) => format!("{push} http://{host}/{secret}{}", stream.name),
         (Format::Bytes, InputProtocol::Tcp) => format!("bytes to tcp://{host}"),
         (Format::Bytes, InputProtocol::Udp) => format!("bytes to udp://{host}"),
+        (_, InputProtocol::Pull) => upstreams(stream),
         (Format::Bytes, InputProtocol::Http) => {
             format!("bytes by POST to http://{host}/{secret}{}", stream.name)
         }
@@ -338,6 +361,7 @@ fn input_protocol(protocol: InputProtocol) -> &'static str {
         InputProtocol::Tcp => "tcp",
         InputProtocol::Udp => "udp",
         InputProtocol::Http => "http",
+        InputProtocol::Pull => "pull",
     }
 }
 

@@ -3,7 +3,8 @@
 //! A chunk is made once, by the ingest thread, and from then on shared by every receiver of the stream on every worker.
 //! Its WebSocket frame header is written once, in front of the payload in the same memory: a server's frames are not
 //! masked (RFC 6455 §5.1), so the header is the same for every client. A WebSocket receiver is sent header and payload,
-//! every other receiver the payload alone.
+//! every other receiver the payload alone. A node that pulls the stream is sent a little more: in front of the header
+//! stands a frame of its own with the chunk's [`Stamp`], written when the chunk is given its number.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,14 +12,20 @@ use std::time::Instant;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 
+use crate::proto::relay::{STAMP_BYTES, Stamp};
+
 /// Bytes of one MPEG-TS packet (ISO/IEC 13818-1 §2.4.3.2).
 pub const TS_PACKET_BYTES: usize = 188;
 
 /// The most payload that one chunk carries: the whole TS packets that fit a WebSocket frame with a 16-bit length.
 pub const PAYLOAD_BYTES_MAX: usize = 65_535 / TS_PACKET_BYTES * TS_PACKET_BYTES;
 
-/// Room in front of a payload: a WebSocket header with a 16-bit length, unmasked (RFC 6455 §5.2).
-const HEADER_ROOM: usize = 4;
+/// The frame with the stamp: a WebSocket header with a 7-bit length, then the stamp.
+const STAMP_FRAME_BYTES: usize = 2 + STAMP_BYTES;
+
+/// Room in front of a payload: the frame with the stamp, then a WebSocket header with a 16-bit length, unmasked
+/// (RFC 6455 §5.2).
+const HEADER_ROOM: usize = STAMP_FRAME_BYTES + 4;
 
 /// A piece of a stream as it goes to receivers. Cloning the [`Arc`] around it is all that sharing costs.
 #[derive(Debug)]
@@ -58,6 +65,8 @@ pub struct Entry {
 pub struct Framed {
     memory: Box<[u8]>,
     header_start: u8,
+    /// Where the frame with the stamp begins; `header_start` if there is none.
+    stamp_start: u8,
 }
 
 impl Framed {
@@ -71,6 +80,30 @@ impl Framed {
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         self.memory.get(HEADER_ROOM..).unwrap_or_default()
+    }
+
+    /// The same after the frame with the stamp, if there is one.
+    #[must_use]
+    pub fn relayed(&self) -> &[u8] {
+        &self.memory[usize::from(self.stamp_start)..]
+    }
+
+    /// The stamp, if there is one.
+    #[must_use]
+    pub fn stamp(&self) -> Option<Stamp> {
+        let frame = &self.memory[usize::from(self.stamp_start)..usize::from(self.header_start)];
+        Stamp::from_bytes(frame.get(STAMP_FRAME_BYTES - STAMP_BYTES..)?)
+    }
+
+    /// Writes the stamp. There must be a payload.
+    pub fn set_stamp(&mut self, stamp: Stamp) {
+        let end = usize::from(self.header_start);
+        let start = end - STAMP_FRAME_BYTES;
+        let header = FrameHeader { opcode: OpCode::Data(Data::Binary), ..FrameHeader::default() };
+        let (mut head, stamp_room) = self.memory[start..end].split_at_mut(STAMP_FRAME_BYTES - STAMP_BYTES);
+        header.format(STAMP_BYTES as u64, &mut head).expect("the header fits the room made for it");
+        stamp_room.copy_from_slice(&stamp.to_bytes());
+        self.stamp_start = start as u8;
     }
 
     /// `payload` in a binary frame. Copies; for the small and rare.
@@ -134,7 +167,7 @@ impl FrameBuilder {
         let header_start = HEADER_ROOM - header_len;
         let mut room = &mut memory[header_start..HEADER_ROOM];
         header.format(payload_len as u64, &mut room).expect("the header fits the room made for it");
-        Framed { memory, header_start: header_start as u8 }
+        Framed { memory, header_start: header_start as u8, stamp_start: header_start as u8 }
     }
 }
 
@@ -144,6 +177,8 @@ pub type SharedChunk = Arc<Chunk>;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::NodeId;
+    use crate::proto::relay::Origin;
 
     #[test]
     fn header_has_the_length_of_the_payload() {
@@ -155,6 +190,33 @@ mod tests {
         let largest = Framed::binary(&vec![7; PAYLOAD_BYTES_MAX]);
         assert_eq!(largest.frame()[..4], [0x82, 126, 0xff, 0x90]);
         assert_eq!(largest.frame().len(), PAYLOAD_BYTES_MAX + 4);
+    }
+
+    #[test]
+    fn a_stamp_stands_just_before_the_frame() {
+        let origin = Origin { node: NodeId::random(), number: 7 };
+        let stamp = Stamp {
+            sequence: 5,
+            origin,
+            made_us: 1,
+            received_us: 2,
+            entry: true,
+            follows_discontinuity: false,
+        };
+        for len in [1, 125, 126, PAYLOAD_BYTES_MAX] {
+            let mut framed = Framed::binary(&vec![7; len]);
+            let frame = framed.frame().to_vec();
+            assert_eq!((framed.stamp(), framed.relayed()), (None, &frame[..]));
+            framed.set_stamp(stamp);
+            assert_eq!(
+                (framed.stamp(), framed.frame(), framed.payload().len()),
+                (Some(stamp), &frame[..], len)
+            );
+            assert_eq!(
+                framed.relayed(),
+                [&[0x82, STAMP_BYTES as u8], &stamp.to_bytes()[..], &frame].concat()
+            );
+        }
     }
 
     #[test]

@@ -18,6 +18,18 @@ pub struct NodeId(u64);
 pub struct NotAnId;
 
 impl NodeId {
+    /// The identity that is this number.
+    #[must_use]
+    pub fn from_number(number: u64) -> NodeId {
+        NodeId(number)
+    }
+
+    /// The identity as a number.
+    #[must_use]
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
     /// One that no other node has.
     #[must_use]
     pub fn random() -> NodeId {

@@ -15,7 +15,9 @@ use mio::{Registry, Token, Waker};
 use crate::chunk::SharedChunk;
 use crate::metrics::OutputMetrics;
 use crate::places::Admission;
+use crate::proto::relay::Path;
 use crate::proto::ts::Codecs;
+use crate::resolver::Addresses;
 
 /// Index of a stream in the order of the configuration; the same on every thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -135,6 +137,8 @@ pub enum ToIngest {
     Subscribe(WorkerId, StreamId),
     /// From a worker: its last receiver of the stream has left.
     Unsubscribe(WorkerId, StreamId),
+    /// From a resolver: the addresses that were asked for, and who asked.
+    Resolved(usize, Addresses),
     /// From front: end now.
     Stop,
 }
@@ -146,6 +150,8 @@ pub struct StreamStatus {
     pub live: bool,
     /// From the PMT of the first program with video; empty for streams that are not TS.
     pub codecs: Codecs,
+    /// The nodes that it comes through, if it is pulled from one; nearest first.
+    pub path: Path,
 }
 
 /// Makes a mailbox of at most `capacity` messages whose owner polls `registry` and knows its waker by `token`.

@@ -90,12 +90,53 @@ pub struct StreamInputMetrics {
     pub rtp_lost: Counter,
     /// RTP packets dropped, because they came twice or after later ones.
     pub rtp_late: Counter,
+    /// Of a stream that is pulled.
+    pub pull: PullMetrics,
     /// Continuity_count_error of ETSI TR 101 290.
     pub continuity_errors: Gauge,
     /// TS_sync_loss of the same.
     pub sync_losses: Gauge,
     /// What is not a number.
     pub state: Notice<InputState>,
+}
+
+/// How pulling one stream goes.
+#[derive(Debug, Default)]
+pub struct PullMetrics {
+    /// Times that an upstream was taken up, the first included.
+    pub upstreams: Counter,
+    /// Of those, the times that the stream went on without a gap.
+    pub resumed: Counter,
+    /// Times that what came did not continue what had come: receivers jump to a keyframe.
+    pub discontinuities: Counter,
+    /// Chunks that the upstream did not send, by its own numbers: it let this node skip.
+    pub chunks_skipped: Counter,
+    /// Chunks that are missing by the numbers of the node where they were made, wherever on the way they were lost.
+    pub chunks_missed: Counter,
+    /// From the upstream's having a chunk to this node's having it, by the clocks of the two, in microseconds: a mean over
+    /// the last some chunks.
+    pub hop_latency_us: Gauge,
+    /// Upstreams given up, by reason.
+    pub failures: PullFailures,
+}
+
+/// Upstreams given up.
+#[derive(Debug, Default)]
+pub struct PullFailures {
+    /// The name has no address.
+    pub unresolved: Counter,
+    /// There is no connection to be had.
+    pub unreachable: Counter,
+    /// It sent nothing for `Timeout`.
+    pub silent: Counter,
+    /// It ended the connection, or the connection broke.
+    pub closed: Counter,
+    /// It answered with something else than a WebSocket.
+    pub refused: Counter,
+    /// It broke the protocol.
+    pub malformed: Counter,
+    /// The stream comes through this node already, or through too many.
+    pub looped: Counter,
 }
 
 /// The input of one stream, as far as it is not a number.

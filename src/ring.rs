@@ -73,7 +73,7 @@ impl Ring {
     }
 
     /// All chunks, oldest first.
-    pub fn chunks(&self) -> impl Iterator<Item = &SharedChunk> {
+    pub fn chunks(&self) -> impl DoubleEndedIterator<Item = &SharedChunk> {
         self.chunks.iter()
     }
 
@@ -110,7 +110,7 @@ impl Ring {
 fn bytes_held(chunk: &Chunk) -> usize {
     let entry = chunk.sealed.entry.as_ref();
     let preambles = entry.map_or(0, |entry| entry.join.frame().len() + entry.jump.frame().len());
-    size_of::<Chunk>() + chunk.sealed.body.frame().len() + preambles
+    size_of::<Chunk>() + chunk.sealed.body.relayed().len() + preambles
 }
 
 #[cfg(test)]
@@ -175,7 +175,7 @@ mod tests {
                 prop_assert_eq!(ring.first(), kept[0]);
                 prop_assert_eq!(ring.bytes(), ring.chunks().map(|chunk| bytes_held(chunk)).sum::<usize>());
                 let entries = ring.chunks().filter(|chunk| chunk.sealed.entry.is_some());
-                let newest_entry = entries.map(|chunk| chunk.sequence).last();
+                let newest_entry = entries.map(|chunk| chunk.sequence).next_back();
                 prop_assert_eq!(ring.newest_entry(), newest_entry);
                 for number in sequence.saturating_sub(250)..sequence + 3 {
                     let found = ring.get(number).map(|chunk| chunk.sequence);

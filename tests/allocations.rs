@@ -13,6 +13,7 @@ use socket2::SockRef;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tsstream::chunk::{Chunk, Entry, Framed, Sealed, SharedChunk};
 use tsstream::config::{Buffer, IpList, ReceiverPort, ReceiverProtocol, Start};
+use tsstream::identity::NodeId;
 use tsstream::limits;
 use tsstream::mailbox::{Mailbox, Newcomer, Service, StreamId, StreamStatus, ToIngest, WorkerId, mailbox};
 use tsstream::places::{Admission, Places};
@@ -85,6 +86,7 @@ impl Worker {
             settings: Settings {
                 streams: vec![("live".into(), buffer)],
                 ports: vec![port],
+                identity: NodeId::random(),
                 metrics: std::sync::Arc::default(),
             },
             shard: Shard::new([buffer].into_iter(), ingest, WorkerId(0)),

@@ -446,3 +446,48 @@ proptest! {
         problems_have_lines_of_the_file(&String::from_utf8_lossy(&bytes))?;
     }
 }
+
+#[test]
+fn upstreams() {
+    let extra = |text: &str| format!("[app]\nRunMode=extra\n[custom]\nPort=8088\n[pushstream]\n{text}");
+    let streams = parse(&extra(
+        "Protocol=pull\nUpstreams = ws://a:8088/live, ws://[::1]/\n[pushstream.b]\nUpstreams=ws://a/b\nTimeout=5\n",
+    ))
+    .config
+    .streams;
+    let upstreams =
+        |index: usize| streams[index].upstreams.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(upstreams(0), ["ws://a:8088/live", "ws://[::1]:80/"]);
+    assert_eq!(upstreams(1), ["ws://a:80/b"]);
+    assert!(streams.iter().all(|stream| stream.protocol == InputProtocol::Pull));
+    assert_eq!(streams.iter().map(|stream| stream.timeout.as_secs()).collect::<Vec<_>>(), [3, 5]);
+    assert_eq!(parse(&extra("Protocol=PULL\nUpstreams=ws://a")).warnings, [""; 0], "nothing listens");
+    assert!(parse(&extra("Upstreams=ws://a")).config.streams[0].upstreams.is_empty(), "Protocol is TCP");
+    assert_eq!(
+        problems(&extra("Protocol=PULL\n[pushstream.b]\nUpstreams=http://a:1/x")),
+        [
+            "f:5: [pushstream] Upstreams: needed with Protocol = PULL: ws://host:port/name of a node, or several with \
+             commas between them",
+            "f:8: [pushstream.b] Upstreams: \"http://a:1/x\" is not ws://host:port/path",
+        ]
+    );
+    assert_eq!(
+        problems(&extra("Protocol=PULL\nUpstreams=wss://a")),
+        [
+            "f:7: [pushstream] Upstreams: wss is not spoken here; pull from ws:// over a private network or tunnel"
+        ]
+    );
+    assert_eq!(
+        problems(&extra("Protocol=PULL\nUpstreams=ws://localhost:8088/live,ws://10.0.0.1:8088/")),
+        ["f:7: [pushstream] Upstreams: ws://localhost:8088/live is this node's own [custom]"]
+    );
+    let many = ["ws://a"; 17].join(",");
+    assert_eq!(
+        problems(&extra(&format!("Protocol=PULL\nUpstreams={many}"))),
+        ["f:7: [pushstream] Upstreams: there are more than 16"]
+    );
+    assert_eq!(
+        problems("[backstream]\nProtocol=PULL"),
+        ["f:2: [backstream] Protocol: \"PULL\" is not one of HTTP, TCP, UDP"]
+    );
+}

@@ -11,6 +11,7 @@ use std::time::Duration;
 use log::{LevelFilter, Log, Metadata, Record};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tsstream::config::{Authority, Buffer, Format, InputProtocol, Secret, Stream, Takeover};
+use tsstream::identity::NodeId;
 use tsstream::ingest::Ingest;
 use tsstream::mailbox::ToIngest;
 
@@ -54,6 +55,7 @@ fn a_publisher_gets_in_once_there_is_a_descriptor() {
         bind: SocketAddr::from(([127, 0, 0, 1], 0)),
         source: None,
         interface: None,
+        upstreams: Vec::new(),
         secret: Secret::default(),
         timeout: Duration::from_secs(20),
         takeover: Takeover::Never,
@@ -61,7 +63,7 @@ fn a_publisher_gets_in_once_there_is_a_descriptor() {
         quiet: None,
         buffer: Buffer { time: Duration::from_secs(1), bytes: 1 << 20 },
     };
-    let (ingest, mut to_ingest) = Ingest::bind(&[stream], Authority::Anyone).unwrap();
+    let (ingest, mut to_ingest) = Ingest::bind(&[stream], Authority::Anyone, NodeId::random()).unwrap();
     let address = ingest.addresses()[0].1;
     let thread = std::thread::spawn(move || ingest.run(Vec::new()));
 

@@ -15,6 +15,7 @@ use tsstream::balance::Balance;
 use tsstream::config;
 use tsstream::demo::Looper;
 use tsstream::hops::{self, Hops, Own, Waits};
+use tsstream::identity::NodeId;
 use tsstream::ingest::Ingest;
 use tsstream::mailbox::{ToIngest, ToWorker, WorkerId};
 use tsstream::metrics::OutputMetrics;
@@ -34,12 +35,14 @@ fn hundreds_of_flaps_leave_nothing_behind() {
     );
     let config = config::parse("f", &text).unwrap().config;
 
-    let (ingest, mut to_ingest) = Ingest::bind(&config.streams, config.authority.clone()).unwrap();
+    let (ingest, mut to_ingest) =
+        Ingest::bind(&config.streams, config.authority.clone(), NodeId::random()).unwrap();
     let input = ingest.addresses()[0].1;
     let metrics = Arc::new(OutputMetrics::new(1, 1, config.next_hops.len()));
     let settings = worker::Settings {
         streams: vec![("live".into(), config.streams[0].buffer)],
         ports: vec![],
+        identity: NodeId::random(),
         metrics: Arc::clone(&metrics),
     };
     let (worker, mut to_worker) =

@@ -123,6 +123,7 @@ impl Run {
         }
         let (pieces, damage) = match form {
             Form::Frames => frames(&socket.taken),
+            Form::Relayed => unreachable!("the same as frames, but for the stamps"),
             Form::Payloads => payloads(&socket.taken),
         };
         Run { pieces, damage, discontinuities, skips: streaming.tally.skips, broken, evicted }

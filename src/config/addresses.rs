@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use super::inputs::Input;
 use super::problem::Findings;
 use super::scope::Scope;
 use super::{HopProtocol, NextHop};
@@ -63,24 +64,41 @@ pub(super) fn check_conflicts(listeners: &[Listener], found: &mut Findings) {
 /// are known when it connects.
 pub(super) fn check_hops(hops: &[(Scope, NextHop)], listeners: &[Listener], found: &mut Findings) {
     for (section, hop) in hops {
-        let Some(own) = listeners.iter().find(|listener| listener.receives(hop)) else { continue };
+        let is_udp = matches!(hop.protocol, HopProtocol::Udp(_));
+        let receives = |listener: &&Listener| {
+            (listener.transport == Transport::Udp) == is_udp && listener.is_at(&hop.host, hop.port)
+        };
+        let Some(own) = listeners.iter().find(receives) else { continue };
         let message = format!("{}:{} is this node's own [{}]", hop.host, hop.port, own.section.name());
         section.problem("Hosts", message, found);
     }
 }
 
+/// Tells of every upstream that is the node itself, as far as that is known here.
+pub(super) fn check_upstreams(inputs: &[Input], listeners: &[Listener], found: &mut Findings) {
+    for (section, stream) in inputs {
+        for upstream in &stream.upstreams {
+            let serves = |listener: &&Listener| {
+                listener.transport != Transport::Udp && listener.is_at(&upstream.host, upstream.port)
+            };
+            let Some(own) = listeners.iter().find(serves) else { continue };
+            let message = format!("{upstream} is this node's own [{}]", own.section.name());
+            section.problem("Upstreams", message, found);
+        }
+    }
+}
+
 impl Listener<'_> {
-    fn receives(&self, hop: &NextHop) -> bool {
-        let same_transport =
-            (self.transport == Transport::Udp) == matches!(hop.protocol, HopProtocol::Udp(_));
-        let ip = match hop.host.parse() {
+    /// Whether it can be reached as `host` and `port`, if that is sure.
+    fn is_at(&self, host: &str, port: u16) -> bool {
+        let ip = match host.parse() {
             Ok(ip) => ip,
-            Err(_) if hop.host.eq_ignore_ascii_case("localhost") => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            Err(_) if host.eq_ignore_ascii_case("localhost") => IpAddr::V4(Ipv4Addr::LOCALHOST),
             Err(_) => return false,
         };
         let here = ip.is_loopback() || ip.is_unspecified();
         let any = self.address.ip().is_unspecified();
-        same_transport && self.address.port() == hop.port && (self.address.ip() == ip || (any && here))
+        self.address.port() == port && port != 0 && (self.address.ip() == ip || (any && here))
     }
 }
 

@@ -83,6 +83,7 @@ fn forwarder<'a>(config: &mut Config, written: &'a Written, found: &mut Findings
             InputProtocol::Http => Transport::SharedTcp,
             InputProtocol::Tcp => Transport::Tcp,
             InputProtocol::Udp => Transport::Udp,
+            InputProtocol::Pull => continue,
         };
         let listener = Listener { section: *section, transport, address: stream.bind };
         if config.authority == Authority::Anyone && stream.secret.is_empty() {
@@ -95,6 +96,7 @@ fn forwarder<'a>(config: &mut Config, written: &'a Written, found: &mut Findings
         listeners.push(Listener { section: *section, transport: Transport::Tcp, address: port.bind });
     }
 
+    addresses::check_upstreams(&inputs, &listeners, found);
     config.streams = inputs.into_iter().map(|(_, stream)| stream).collect();
     if !outputs.ports.is_empty() {
         limits(config, &written.main("custom"), found);

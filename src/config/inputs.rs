@@ -7,13 +7,18 @@ use super::problem::Findings;
 use super::scope::Scope;
 use super::values;
 use super::written::Written;
-use super::{Buffer, Format, InputProtocol, RunMode, Secret, Stream, Takeover};
+use super::{Buffer, Format, InputProtocol, RunMode, Secret, Stream, Takeover, UPSTREAMS_MAX, Upstream};
 
 /// The most streams: each costs memory (`[buffer]`), and each worker is told of each.
 const STREAMS_MAX: usize = 1_000;
 
 /// The name of the stream whose section has no suffix.
 const MAIN_STREAM: &str = "live";
+
+/// `Timeout`: how long a publisher may be silent, who alone has the stream, and how long an upstream, when there may be
+/// another.
+const TIMEOUT_PUSHED: Duration = Duration::from_secs(10);
+const TIMEOUT_PULLED: Duration = Duration::from_secs(3);
 
 /// A stream with the section that it was read from.
 pub(super) type Input<'a> = (Scope<'a>, Stream);
@@ -43,7 +48,7 @@ const BACKSTREAM: Kind = Kind {
 /// RunMode `extra`. What feeds it is, as a rule, another machine.
 const PUSHSTREAM: Kind = Kind {
     section: "pushstream",
-    protocols: &[("TCP", InputProtocol::Tcp), ("UDP", InputProtocol::Udp)],
+    protocols: &[("TCP", InputProtocol::Tcp), ("UDP", InputProtocol::Udp), ("PULL", InputProtocol::Pull)],
     protocol_absent: InputProtocol::Tcp,
     protocol_empty: InputProtocol::Tcp,
     bind: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -107,15 +112,23 @@ fn stream(section: &Scope, kind: &Kind, cut: &Cut, found: &mut Findings) -> Stre
         kind.protocol_absent
     };
     let protocol = section.read("Protocol", protocol_default, found, values::choice(kind.protocols));
+    let upstreams = match protocol {
+        InputProtocol::Pull => upstreams(section, found),
+        InputProtocol::Tcp | InputProtocol::Udp | InputProtocol::Http => Vec::new(),
+    };
+    let timeout = match protocol {
+        InputProtocol::Pull => TIMEOUT_PULLED,
+        InputProtocol::Tcp | InputProtocol::Udp | InputProtocol::Http => TIMEOUT_PUSHED,
+    };
     let ip = section.read("Bind", kind.bind, found, values::bind);
-    if ip.is_multicast() && protocol != InputProtocol::Udp {
+    if ip.is_multicast() && !matches!(protocol, InputProtocol::Udp | InputProtocol::Pull) {
         let message = format!("{ip} is a multicast group, which goes with Protocol = UDP only");
         section.problem("Bind", message, found);
     }
     let udp = (protocol == InputProtocol::Udp).then_some(ip);
     let secret = match protocol {
         InputProtocol::Http => section.read("Secret", Secret::default(), found, values::secret),
-        InputProtocol::Tcp | InputProtocol::Udp => Secret::default(),
+        InputProtocol::Tcp | InputProtocol::Udp | InputProtocol::Pull => Secret::default(),
     };
     let formats = [("ts", Format::Ts), ("bytes", Format::Bytes)];
     let takeovers =
@@ -128,8 +141,9 @@ fn stream(section: &Scope, kind: &Kind, cut: &Cut, found: &mut Findings) -> Stre
         bind: SocketAddr::new(ip, port(section, protocol, kind.port, found)),
         source: multicast_address("Source", section, udp, found),
         interface: multicast_address("Interface", section, udp, found),
+        upstreams,
         secret,
-        timeout: section.read("Timeout", Duration::from_secs(10), found, values::seconds(0.1..=3600.0)),
+        timeout: section.read("Timeout", timeout, found, values::seconds(0.1..=3600.0)),
         takeover: section.read("Takeover", Takeover::SameAddress, found, values::choice(&takeovers)),
         coalesce: cut.coalesce,
         quiet: cut.quiet,
@@ -137,8 +151,23 @@ fn stream(section: &Scope, kind: &Kind, cut: &Cut, found: &mut Findings) -> Stre
     }
 }
 
+/// Where the stream is pulled from, best first.
+fn upstreams(section: &Scope, found: &mut Findings) -> Vec<Upstream> {
+    let needed =
+        "needed with Protocol = PULL: ws://host:port/name of a node, or several with commas between them";
+    let upstreams = section.require("Upstreams", needed, found, values::list(values::ws_url));
+    let upstreams = upstreams.unwrap_or_default();
+    if upstreams.len() > UPSTREAMS_MAX {
+        section.problem("Upstreams", format!("there are more than {UPSTREAMS_MAX}"), found);
+    }
+    upstreams
+}
+
 /// Over HTTP the path tells the streams apart, so that they may share a port; over TCP and UDP nothing else does.
 fn port(section: &Scope, protocol: InputProtocol, default: u16, found: &mut Findings) -> u16 {
+    if protocol == InputProtocol::Pull {
+        return 0;
+    }
     if section.suffix.is_none() {
         return section.read("Port", default, found, values::port);
     }

@@ -84,12 +84,14 @@ pub struct Stream {
     pub format: Format,
     /// `Protocol`.
     pub protocol: InputProtocol,
-    /// `Bind` and `Port`. Several HTTP streams may share one address.
+    /// `Bind` and `Port`. Several HTTP streams may share one address. Of no meaning if the stream is pulled.
     pub bind: SocketAddr,
     /// `Source`: for a UDP `Bind` that is a multicast group, the only sender to take (source-specific multicast).
     pub source: Option<IpAddr>,
     /// `Interface`: for a multicast group, the address of the interface to join on.
     pub interface: Option<IpAddr>,
+    /// `Upstreams`, best first: where the stream is pulled from. Empty if it isn't.
+    pub upstreams: Vec<Upstream>,
     /// `Secret`, for HTTP; empty is none.
     pub secret: Secret,
     /// `Timeout`: a publisher silent for so long is lost.
@@ -122,6 +124,40 @@ pub enum InputProtocol {
     Udp,
     /// `POST` or `PUT`.
     Http,
+    /// From another node's port for receivers, over WebSocket.
+    Pull,
+}
+
+/// The most upstreams of a stream.
+pub const UPSTREAMS_MAX: usize = 16;
+
+/// One of `[pushstream] Upstreams`: `ws://host:port/path`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// A name or an address, an IPv6 one without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Path and query, as they are sent.
+    pub target: String,
+}
+
+impl Upstream {
+    /// Host and port as a `Host` header has them.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl std::fmt::Display for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ws://{}{}", self.authority(), self.target)
+    }
 }
 
 /// `[backstream] Takeover`: who may replace a publisher that is still connected.

@@ -39,7 +39,7 @@ pub(super) const SECTIONS: &[SectionSpec] = &[
     SectionSpec {
         name: "pushstream",
         inherited: &["Protocol", "Bind", "Format", "Timeout", "Takeover"],
-        own: &["Port", "Source", "Interface"],
+        own: &["Port", "Source", "Interface", "Upstreams"],
         main: &[],
     },
     SectionSpec { name: "authority", inherited: &[], own: &[], main: &["Use", "Ips"] },

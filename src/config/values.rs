@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::schema::suggestion;
-use super::{IpList, Secret};
+use super::{IpList, Secret, Upstream};
 
 /// A time in seconds, digits with or without decimals, within `range`; or in a unit `ms` or `s` of its own.
 pub(super) fn seconds(range: RangeInclusive<f64>) -> impl Fn(&str) -> Result<Duration, String> {
@@ -128,6 +128,31 @@ pub(super) fn http_url(text: &str) -> Result<String, String> {
     let proper =
         !rest.is_empty() && !rest.starts_with(['/', ':']) && text.bytes().all(|byte| byte.is_ascii_graphic());
     if proper { Ok(text.to_owned()) } else { Err(format!("{} is not http://host:port/path", quoted(text))) }
+}
+
+/// `ws://host:port/path`.
+pub(super) fn ws_url(text: &str) -> Result<Upstream, String> {
+    const URL_BYTES_MAX: usize = 1024;
+    const PORT_DEFAULT: u16 = 80; // RFC 6455 §3
+    let wrong = || format!("{} is not ws://host:port/path", quoted(text));
+    let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
+    if scheme.eq_ignore_ascii_case("wss") {
+        return Err("wss is not spoken here; pull from ws:// over a private network or tunnel".to_owned());
+    }
+    let printable = rest.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    if !scheme.eq_ignore_ascii_case("ws") || !printable || text.len() > URL_BYTES_MAX {
+        return Err(wrong());
+    }
+    let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let (name, number) = match authority.rsplit_once(':') {
+        Some((name, number)) if !number.ends_with(']') => (name, remote_port(number)?),
+        _ => (authority, PORT_DEFAULT),
+    };
+    if name.is_empty() {
+        return Err(wrong());
+    }
+    let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
+    Ok(Upstream { host: host(name)?, port: number, target })
 }
 
 /// Origins as browsers send them (RFC 6454 §6.2), in lower case; `None` if any will do.
@@ -293,6 +318,23 @@ mod tests {
         assert!(http_url("http://localhost:50000/monitor").is_ok());
         for text in ["localhost:50000", "https://a", "http://", "http:///monitor", "http://a b"] {
             assert!(http_url(text).is_err(), "{text}");
+        }
+        let url = |text| ws_url(text).map(|upstream| upstream.to_string());
+        for (text, same) in [
+            ("ws://a:8088/live", "ws://a:8088/live"),
+            ("WS://edge.example.org", "ws://edge.example.org:80/"),
+            ("ws://[::1]:1?key=a,b", "ws://[::1]:1/?key=a,b"),
+            ("ws://[::1]/x", "ws://[::1]:80/x"),
+        ] {
+            assert_eq!(url(text).as_deref(), Ok(same));
+        }
+        for text in
+            ["a:8088", "http://a:8088/live", "wss://a", "ws://", "ws:///live", "ws://a:0/", "ws://a:x/"]
+        {
+            assert!(url(text).is_err(), "{text}");
+        }
+        for text in ["ws://a b/", "ws://u@a/", "ws://a/#x", "ws://a/\u{7}", "ws://::1/"] {
+            assert!(url(text).is_err(), "{text}");
         }
         assert_eq!(
             origins("https://Example.org,null"),

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::rtp::{HEADER_BYTES, Numbering};
-use super::target::{Desk, random};
+use super::target::Desk;
 use super::udp::UdpHop;
 use crate::chunk::{Chunk, TS_PACKET_BYTES};
 use crate::config::Framing;
 use crate::mailbox::StreamId;
+use crate::pace::random;
 
 /// What a datagram carries of the stream: what fits a packet of Ethernet.
 pub const PAYLOAD_BYTES: usize = 7 * TS_PACKET_BYTES;

@@ -5,15 +5,13 @@
 
 mod feed;
 mod own;
-mod pace;
-mod resolver;
 mod rtp;
 mod target;
 mod tcp;
 mod udp;
 
+pub use crate::pace::Waits;
 pub use own::Own;
-pub use pace::Waits;
 
 use std::io;
 use std::ops::ControlFlow;
@@ -23,7 +21,6 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Token};
 
 use feed::Feed;
-use resolver::Resolver;
 use target::{Desk, Target};
 use tcp::{Outlook, TcpHop};
 use udp::UdpHop;
@@ -35,6 +32,7 @@ use crate::mailbox::{
     Mailbox, Sender, StreamId, StreamStatus, ToHops, ToIngest, ToWorker, WorkerId, mailbox,
 };
 use crate::metrics::OutputMetrics;
+use crate::resolver::Resolver;
 
 const MAIL: Token = Token(usize::MAX);
 
@@ -74,7 +72,7 @@ pub struct Hops {
     to_hops: Sender<ToHops>,
     to_ingest: Sender<ToIngest>,
     id: WorkerId,
-    resolver: Resolver,
+    resolver: Resolver<ToHops>,
     workers: Balance,
     own: Own,
     metrics: Arc<OutputMetrics>,
@@ -113,7 +111,10 @@ impl Hops {
         let poll = Poll::new()?;
         let (sender, mailbox) = mailbox(MAIL_MAX, poll.registry(), MAIL)?;
         let (to_hops, news) = mailbox.beside(NEWS_PER_HOP_MAX * settings.hops.len());
-        let resolver = Resolver::start(settings.hops.iter().map(|hop| hop.host.as_str()), to_hops.clone())?;
+        let resolver = {
+            let hosts = settings.hops.iter().map(|hop| hop.host.as_str());
+            Resolver::start(hosts, to_hops.clone(), ToHops::Resolved)?
+        };
         let mut hops = Hops {
             poll,
             mailbox,

@@ -1,20 +1,19 @@
 //! What both kinds of next hop do to get there: ask for addresses, wait after a failure, say what happens.
 
 use std::fmt::Display;
-use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::Registry;
 
 use super::own::Own;
-use super::pace::{Pace, Waits};
-use super::resolver::Resolver;
 use crate::balance::Balance;
 use crate::config::{Datagrams, Framing, HopProtocol, NextHop};
 use crate::logging::LogBudget;
 use crate::mailbox::{Sender, ToHops};
 use crate::metrics::{HopMetrics, HopState, OutputMetrics};
+use crate::pace::{Pace, Waits, random};
+use crate::resolver::Resolver;
 
 /// A failure that goes on is told again after this.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
@@ -26,7 +25,7 @@ pub struct Desk<'a> {
     /// Where connections that are being made are watched.
     pub registry: &'a Registry,
     /// Where addresses are asked for.
-    pub resolver: &'a mut Resolver,
+    pub resolver: &'a mut Resolver<ToHops>,
     /// Who serves connections that have been made.
     pub workers: &'a mut Balance,
     /// The way back from there.
@@ -153,10 +152,4 @@ impl Target {
         desk.wake_by(next);
         next
     }
-}
-
-/// Not for secrets: what the standard library seeds its hash tables with.
-#[must_use]
-pub fn random() -> u64 {
-    RandomState::new().hash_one(0)
 }

@@ -10,6 +10,7 @@ use crate::chunk::{Sealed, TS_PACKET_BYTES};
 use crate::config::Format;
 use crate::proto::ts::Codecs;
 use crate::proto::ts::health::Health;
+use crate::proto::ts::packet::{Packet, SYNC_BYTE};
 use crate::proto::ts::sync::Aligner;
 use crate::proto::ts::watch::Watch;
 
@@ -25,6 +26,19 @@ pub struct FramerSettings {
     /// A chunk is sealed earlier once no byte has come for so long; `None` is never.
     pub quiet: Option<Duration>,
 }
+
+/// Whether a receiver may begin with a chunk, as the node that cut it has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChunkStart {
+    /// It may.
+    Entry,
+    /// It may not.
+    Within,
+}
+
+/// What another node has sent is not what a transport stream is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotPackets;
 
 /// Cuts a byte stream into sealed chunks.
 ///
@@ -81,6 +95,42 @@ impl Framer {
         }
     }
 
+    /// Takes a chunk that another node has cut, and seals it as it is. Where that node has found that a receiver may
+    /// begin, one may here; nowhere else.
+    ///
+    /// # Errors
+    /// Takes nothing of what is not whole packets, though the format is.
+    pub fn push_chunk(
+        &mut self,
+        chunk: &[u8],
+        start: ChunkStart,
+        now: Instant,
+        sealed: &mut Vec<Sealed>,
+    ) -> Result<(), NotPackets> {
+        match self.settings.format {
+            Format::Bytes => self.cutter.gather_opaque(chunk, now, sealed),
+            Format::Ts => {
+                let packets = whole_packets(chunk)?;
+                self.health.packets += packets.len() as u64;
+                self.cutter.gather_chunk(packets, start, now, &mut self.watch, &mut self.health, sealed);
+            }
+        }
+        self.health.bytes += chunk.len() as u64;
+        self.cutter.seal(sealed);
+        Ok(())
+    }
+
+    /// Takes to heart what another node sends before a chunk that does not continue; nothing of it is sealed.
+    ///
+    /// # Errors
+    /// When it is not whole packets.
+    pub fn learn(&mut self, preamble: &[u8], now: Instant) -> Result<(), NotPackets> {
+        for packet in whole_packets(preamble)? {
+            self.watch.take(Packet::new(packet), now, &mut self.health);
+        }
+        Ok(())
+    }
+
     /// When [`seal_due`](Self::seal_due) wants to be called at the latest, if anything waits.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
@@ -123,4 +173,10 @@ impl Framer {
         health.bytes_dropped += damage.bytes_dropped;
         health.sync_losses += damage.sync_losses;
     }
+}
+
+fn whole_packets(bytes: &[u8]) -> Result<&[[u8; TS_PACKET_BYTES]], NotPackets> {
+    let (packets, rest) = bytes.as_chunks::<TS_PACKET_BYTES>();
+    let in_sync = packets.iter().all(|packet| packet[0] == SYNC_BYTE);
+    if in_sync && rest.is_empty() { Ok(packets) } else { Err(NotPackets) }
 }

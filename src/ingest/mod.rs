@@ -8,6 +8,7 @@ pub mod framer;
 mod gate;
 mod http;
 mod port;
+mod pull;
 mod report;
 mod route;
 mod rtp;
@@ -17,6 +18,7 @@ mod subscribers;
 mod tcp;
 mod timer;
 mod udp;
+mod wall;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -27,11 +29,15 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Token};
 
 use crate::config::{self, Authority};
+use crate::identity::NodeId;
 use crate::ingest::connections::Connections;
 use crate::ingest::gate::Gate;
 use crate::ingest::port::Port;
+use crate::ingest::pull::Pulls;
+use crate::ingest::stream::Outlet;
 use crate::ingest::streams::Streams;
 use crate::ingest::timer::Timer;
+use crate::ingest::wall::Wall;
 use crate::mailbox::{Mailbox, Sender, StreamId, ToIngest, ToWorker, mailbox};
 use crate::metrics::{InputMetrics, StreamInputMetrics};
 use crate::net::BindError;
@@ -57,7 +63,9 @@ pub struct Ingest {
     mailbox: Mailbox<ToIngest>,
     timer: Timer,
     ports: Vec<Port>,
+    pulls: Pulls,
     connections: Connections,
+    node: NodeId,
     settings: Vec<config::Stream>,
     authority: Authority,
     metrics: Arc<InputMetrics>,
@@ -86,13 +94,14 @@ enum Progress {
 }
 
 impl Ingest {
-    /// Opens every socket that the streams need.
+    /// Opens every socket that the streams need. `node` is who this node is.
     ///
     /// # Errors
     /// The first that can't be opened.
     pub fn bind(
         streams: &[config::Stream],
         authority: Authority,
+        node: NodeId,
     ) -> Result<(Ingest, Sender<ToIngest>), BindError> {
         let no_resources = |source| {
             let section = streams.first().map_or("backstream", |stream| &stream.section).to_owned();
@@ -103,11 +112,18 @@ impl Ingest {
         let timer = Timer::new(poll.registry(), TIMER).map_err(no_resources)?;
         let registry = poll.registry().try_clone().map_err(no_resources)?;
         let ports = port::bind(streams, &registry, FIRST_PORT)?;
-        let connections = Connections::new(FIRST_PORT + ports.len(), registry);
         let counters = streams.iter().map(|_| StreamInputMetrics::default()).collect();
         let metrics = Arc::new(InputMetrics { streams: counters, ..InputMetrics::default() });
+        let first_pull = FIRST_PORT + ports.len();
+        let pulls = registry.try_clone().and_then(|registry| {
+            Pulls::new(streams, node, registry, first_pull, sender.clone(), Arc::clone(&metrics), clock())
+        });
+        let pulls = pulls.map_err(no_resources)?;
+        let connections = Connections::new(first_pull + pulls.tokens(), registry);
         let settings = streams.to_vec();
-        Ok((Ingest { poll, mailbox, timer, ports, connections, settings, authority, metrics }, sender))
+        let ingest =
+            Ingest { poll, mailbox, timer, ports, pulls, connections, node, settings, authority, metrics };
+        Ok((ingest, sender))
     }
 
     /// Where each stream is taken in; with the real port where the configuration says 0.
@@ -139,6 +155,7 @@ struct Loop {
     mailbox: Mailbox<ToIngest>,
     timer: Timer,
     ports: Vec<Port>,
+    pulls: Pulls,
     connections: Connections,
     streams: Streams,
     gate: Gate,
@@ -152,18 +169,21 @@ struct Loop {
 
 impl Loop {
     fn new(ingest: Ingest, workers: Vec<Sender<ToWorker>>) -> Loop {
+        let now = clock();
+        let outlet = Outlet::new(workers, Wall::read(now));
         Loop {
-            streams: Streams::new(ingest.settings, workers, &ingest.metrics),
+            streams: Streams::new(ingest.settings, ingest.node, outlet, &ingest.metrics),
             gate: Gate::new(ingest.authority, ingest.metrics),
             poll: ingest.poll,
             mailbox: ingest.mailbox,
             timer: ingest.timer,
             ports: ingest.ports,
+            pulls: ingest.pulls,
             connections: ingest.connections,
             buffer: vec![0; BUFFER_BYTES].into(),
             ready: Vec::new(),
             later: Vec::new(),
-            next_tick: clock(),
+            next_tick: now,
         }
     }
 
@@ -191,8 +211,10 @@ impl Loop {
                 MAIL => {}
                 TIMER => self.timer.fired(now),
                 socket => {
-                    if event.is_read_closed() && self.connections.owns(socket) {
-                        self.connections.peer_has_ended(socket);
+                    match event.is_read_closed() {
+                        true if self.pulls.owns(socket) => self.pulls.peer_has_ended(socket),
+                        true if self.connections.owns(socket) => self.connections.peer_has_ended(socket),
+                        _ => {}
                     }
                     self.ready.push(socket);
                 }
@@ -219,7 +241,8 @@ impl Loop {
         if !self.ready.is_empty() {
             return Some(Duration::ZERO);
         }
-        let awaits_tick = !self.connections.is_empty()
+        let awaits_tick = !self.pulls.is_empty()
+            || !self.connections.is_empty()
             || !self.later.is_empty()
             || self.gate.is_waiting()
             || self.streams.is_waiting();
@@ -232,6 +255,7 @@ impl Loop {
             match message {
                 ToIngest::Subscribe(worker, stream) => self.streams.subscribe(worker, stream),
                 ToIngest::Unsubscribe(worker, stream) => self.streams.unsubscribe(worker, stream),
+                ToIngest::Resolved(who, addresses) => self.pulls.resolved(who, addresses, now),
                 ToIngest::Stop => {
                     self.streams.stop(now);
                     return ControlFlow::Break(());
@@ -245,18 +269,21 @@ impl Loop {
         self.ready.append(&mut self.later);
         self.gate.tick(now);
         self.streams.tick(now);
-        let Loop { connections, buffer, streams, gate, .. } = self;
-        connections.tick(&mut Turn { now, buffer, streams, gate });
+        let Loop { pulls, connections, buffer, streams, gate, .. } = self;
+        let mut turn = Turn { now, buffer, streams, gate };
+        pulls.tick(&mut turn);
+        connections.tick(&mut turn);
     }
 
     fn serve_ready(&mut self, now: Instant) {
-        let Loop { ports, connections, buffer, streams, gate, ready, later, .. } = self;
+        let Loop { ports, pulls, connections, buffer, streams, gate, ready, later, .. } = self;
         let mut turn = Turn { now, buffer, streams, gate };
         // A socket left over from the last turn may have had an event as well.
         ready.sort_unstable();
         ready.dedup();
         ready.retain(|&token| {
             let progress = match connections.owns(token) {
+                _ if pulls.owns(token) => pulls.serve(token, &mut turn),
                 true => connections.serve(token, &mut turn),
                 false => serve_port(&mut ports[token.0 - FIRST_PORT], connections, &mut turn),
             };

@@ -46,6 +46,7 @@ pub fn bind(
                 let address = listener.local_addr().map_err(failed)?;
                 Port::Http(listener, HttpPort { address, streams: sharers(streams, settings.bind) })
             }
+            InputProtocol::Pull => continue,
             InputProtocol::Tcp => Port::Tcp(net::listen(&settings.section, settings.bind)?, id),
             InputProtocol::Udp => Port::Udp(UdpInput::bind(id, settings, token)?),
         };

@@ -22,6 +22,8 @@ pub enum Departure {
     Failed(io::Error),
     /// The body of its HTTP request can't be read on.
     Malformed,
+    /// None of its upstreams can be had.
+    NoUpstream,
     /// The program ends.
     Stopped,
 }
@@ -54,6 +56,7 @@ impl fmt::Display for Departure {
             Departure::Replaced(by) => write!(f, "replaced by {by}"),
             Departure::Failed(error) => write!(f, "{error}"),
             Departure::Malformed => write!(f, "malformed body"),
+            Departure::NoUpstream => write!(f, "no upstream can be had"),
             Departure::Stopped => write!(f, "stopped here"),
         }
     }

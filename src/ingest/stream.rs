@@ -9,11 +9,14 @@ use mio::Token;
 
 use crate::chunk::{Chunk, Sealed};
 use crate::config::{self, InputProtocol, Takeover};
-use crate::ingest::framer::{Framer, FramerSettings};
+use crate::identity::NodeId;
+use crate::ingest::framer::{ChunkStart, Framer, FramerSettings, NotPackets};
 use crate::ingest::report::{Counts, Departure, Description};
 use crate::ingest::subscribers::Subscribers;
+use crate::ingest::wall::Wall;
 use crate::mailbox::{Sender, StreamId, StreamStatus, ToWorker};
-use crate::metrics::{InputMetrics, InputState, StreamInputMetrics};
+use crate::metrics::{InputMetrics, InputState, StreamInputMetrics, Upstream};
+use crate::proto::relay::{Origin, Path, Stamp};
 use crate::proto::ts::Codecs;
 use crate::ring::Ring;
 
@@ -29,9 +32,31 @@ pub struct Stream {
     ring: Ring,
     status: Arc<StreamStatus>,
     publisher: Option<Publisher>,
+    /// This node.
+    node: NodeId,
+    /// Where the chunk that is being taken was made, if not here.
+    relayed: Option<Stamp>,
     metrics: Arc<InputMetrics>,
     /// As last put up for others to read.
     shown: InputState,
+}
+
+/// What is needed to hand chunks out.
+#[derive(Debug)]
+pub struct Outlet {
+    /// The workers.
+    pub senders: Vec<Sender<ToWorker>>,
+    /// Between the monotonic clock and the one on the wall.
+    pub wall: Wall,
+    /// Scratch space; empty between calls.
+    sealed: Vec<Sealed>,
+}
+
+impl Outlet {
+    /// To these workers.
+    pub fn new(senders: Vec<Sender<ToWorker>>, wall: Wall) -> Outlet {
+        Outlet { senders, wall, sealed: Vec::new() }
+    }
 }
 
 /// Who publishes the stream at present.
@@ -61,7 +86,13 @@ pub enum Admission {
 
 impl Stream {
     /// The stream `id`, without publisher, for so many workers.
-    pub fn new(id: StreamId, settings: config::Stream, workers: usize, metrics: Arc<InputMetrics>) -> Stream {
+    pub fn new(
+        id: StreamId,
+        settings: config::Stream,
+        node: NodeId,
+        workers: usize,
+        metrics: Arc<InputMetrics>,
+    ) -> Stream {
         let framing =
             FramerSettings { format: settings.format, coalesce: settings.coalesce, quiet: settings.quiet };
         Stream {
@@ -71,6 +102,8 @@ impl Stream {
             ring: Ring::new(settings.buffer),
             status: Arc::default(),
             publisher: None,
+            node,
+            relayed: None,
             metrics,
             shown: InputState::default(),
             settings,
@@ -98,34 +131,84 @@ impl Stream {
         if replaces { Admission::Replaces } else { Admission::Refused(current.peer) }
     }
 
-    /// `peer` publishes from now on; whoever did before is [`leave`](Self::leave)d first.
+    /// `peer` publishes from now on; whoever did before is [`leave`](Self::leave)d first. If the stream is pulled, whether
+    /// it continues is seen later: see [`restart`](Self::restart).
     pub fn begin(&mut self, socket: Token, peer: SocketAddr, now: Instant) {
         let protocol = match self.settings.protocol {
             InputProtocol::Tcp => "TCP",
             InputProtocol::Udp => "UDP",
             InputProtocol::Http => "HTTP",
+            InputProtocol::Pull => "pulled",
         };
         info!("publisher of {} connected: {peer} ({protocol})", self.settings.name);
         self.metrics().publishers.add(1);
-        self.framer.start_session(now);
+        if self.settings.protocol != InputProtocol::Pull {
+            self.framer.start_session(now);
+        }
         self.publisher = Some(Publisher { socket, peer, heard: now, since: now, before: self.counts() });
         self.show();
     }
 
-    /// Takes bytes of the publisher. `sealed` is scratch space.
-    pub fn feed(
+    /// A stream that is pulled comes from `peer` from now on. If it has a publisher, that is where it now comes from;
+    /// whether the stream continues is for the caller to say, see [`restart`](Self::restart).
+    pub fn take_over(&mut self, socket: Token, peer: SocketAddr, now: Instant) {
+        match &mut self.publisher {
+            Some(publisher) => (publisher.socket, publisher.peer) = (socket, peer),
+            None => self.begin(socket, peer, now),
+        }
+    }
+
+    /// Takes bytes of the publisher.
+    pub fn feed(&mut self, bytes: &[u8], now: Instant, outlet: &mut Outlet) {
+        self.heard(bytes.len(), now);
+        self.framer.push(bytes, now, &mut outlet.sealed);
+        self.hand_out(outlet);
+    }
+
+    /// Takes a chunk as another node has cut it.
+    ///
+    /// # Errors
+    /// As [`Framer::push_chunk`].
+    pub fn feed_chunk(
         &mut self,
-        bytes: &[u8],
+        chunk: &[u8],
+        stamp: Stamp,
         now: Instant,
-        sealed: &mut Vec<Sealed>,
-        senders: &mut [Sender<ToWorker>],
-    ) {
+        outlet: &mut Outlet,
+    ) -> Result<(), NotPackets> {
+        self.heard(chunk.len(), now);
+        let start = if stamp.entry { ChunkStart::Entry } else { ChunkStart::Within };
+        self.framer.push_chunk(chunk, start, now, &mut outlet.sealed)?;
+        self.relayed = Some(stamp);
+        self.hand_out(outlet);
+        self.relayed = None;
+        Ok(())
+    }
+
+    /// What is pulled from now on does not continue what came before; `preamble` is what the node that it is pulled from
+    /// says before that.
+    ///
+    /// # Errors
+    /// As [`Framer::learn`].
+    pub fn restart(&mut self, preamble: &[u8], now: Instant, outlet: &mut Outlet) -> Result<(), NotPackets> {
+        self.framer.end_session(&mut outlet.sealed);
+        self.hand_out(outlet);
+        self.framer.start_session(now);
+        self.framer.learn(preamble, now)
+    }
+
+    /// The nodes that the stream comes through are these.
+    pub fn set_path(&mut self, path: Path) {
+        if self.status.path != path {
+            self.set_status(StreamStatus { path, ..StreamStatus::clone(&self.status) });
+        }
+    }
+
+    fn heard(&mut self, bytes: usize, now: Instant) {
         if let Some(publisher) = &mut self.publisher {
             publisher.heard = now;
         }
-        self.metrics().bytes.add(bytes.len() as u64);
-        self.framer.push(bytes, now, sealed);
-        self.hand_out(sealed, senders);
+        self.metrics().bytes.add(bytes as u64);
     }
 
     /// When [`seal_due`](Self::seal_due) wants to be called at the latest, if anything waits.
@@ -134,23 +217,17 @@ impl Stream {
     }
 
     /// Seals what has waited long enough.
-    pub fn seal_due(&mut self, now: Instant, sealed: &mut Vec<Sealed>, senders: &mut [Sender<ToWorker>]) {
-        self.framer.seal_due(now, sealed);
-        self.hand_out(sealed, senders);
+    pub fn seal_due(&mut self, now: Instant, outlet: &mut Outlet) {
+        self.framer.seal_due(now, &mut outlet.sealed);
+        self.hand_out(outlet);
     }
 
     /// The publisher is gone, if there was one; its last bytes still go out. Returns it.
-    pub fn leave(
-        &mut self,
-        departure: &Departure,
-        now: Instant,
-        sealed: &mut Vec<Sealed>,
-        senders: &mut [Sender<ToWorker>],
-    ) -> Option<Publisher> {
+    pub fn leave(&mut self, departure: &Departure, now: Instant, outlet: &mut Outlet) -> Option<Publisher> {
         let publisher = self.publisher.take()?;
-        self.framer.end_session(sealed);
-        self.hand_out(sealed, senders);
-        self.set_status(StreamStatus { live: false, ..*self.status });
+        self.framer.end_session(&mut outlet.sealed);
+        self.hand_out(outlet);
+        self.set_status(StreamStatus { live: false, ..StreamStatus::clone(&self.status) });
         self.show();
         let counts = self.counts().since(publisher.before);
         let seconds = now.duration_since(publisher.since).as_secs_f64();
@@ -180,17 +257,21 @@ impl Stream {
     }
 
     fn state(&self) -> InputState {
-        let StreamStatus { live, codecs } = *self.status;
+        let StreamStatus { live, codecs, path } = &*self.status;
+        let hops = path.len().saturating_sub(1) as u8;
+        let upstream = path.first().map(|&node| Upstream { node, hops });
         let publisher = self.publisher.as_ref().map(|publisher| publisher.peer);
-        InputState { live, codecs, publisher, upstream: None }
+        InputState { live: *live, codecs: *codecs, publisher, upstream }
     }
 
-    fn hand_out(&mut self, sealed: &mut Vec<Sealed>, senders: &mut [Sender<ToWorker>]) {
+    fn hand_out(&mut self, outlet: &mut Outlet) {
         let mut live = self.status.live;
-        for sealed in sealed.drain(..) {
+        for mut sealed in outlet.sealed.drain(..) {
             live |= sealed.entry.is_some();
-            let chunk = Arc::new(Chunk { sequence: self.ring.next(), sealed });
-            let lost = self.subscribers.post_chunk(&chunk, senders);
+            let sequence = self.ring.next();
+            sealed.body.set_stamp(self.stamp(sequence, &sealed, outlet.wall));
+            let chunk = Arc::new(Chunk { sequence, sealed });
+            let lost = self.subscribers.post_chunk(&chunk, &mut outlet.senders);
             self.metrics().chunks.add(1);
             self.metrics().chunks_lost.add(lost);
             self.ring.push(chunk);
@@ -198,7 +279,27 @@ impl Stream {
         let health = self.framer.health();
         self.metrics().continuity_errors.set(health.continuity_errors);
         self.metrics().sync_losses.set(health.sync_losses);
-        self.set_status(StreamStatus { live, codecs: self.framer.codecs() });
+        let codecs = self.framer.codecs();
+        if live != self.status.live || codecs != self.status.codecs {
+            self.set_status(StreamStatus { live, codecs, path: Path::clone(&self.status.path) });
+        }
+    }
+
+    /// What a node that pulls is told of a chunk.
+    fn stamp(&self, sequence: u64, sealed: &Sealed, wall: Wall) -> Stamp {
+        let received_us = wall.unix_us(sealed.received);
+        let (origin, made_us) = match self.relayed {
+            Some(stamp) => (stamp.origin, stamp.made_us),
+            None => (Origin { node: self.node, number: sequence }, received_us),
+        };
+        Stamp {
+            sequence,
+            origin,
+            made_us,
+            received_us,
+            entry: sealed.entry.is_some(),
+            follows_discontinuity: sealed.follows_discontinuity,
+        }
     }
 
     fn set_status(&mut self, status: StreamStatus) {

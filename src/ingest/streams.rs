@@ -6,18 +6,21 @@ use std::time::Instant;
 
 use mio::Token;
 
-use crate::chunk::Sealed;
-use crate::config;
+use crate::config::{self, InputProtocol};
+use crate::identity::NodeId;
+use crate::ingest::framer::NotPackets;
 use crate::ingest::report::Departure;
-use crate::ingest::stream::{Admission, Publisher, Stream};
-use crate::mailbox::{Sender, StreamId, ToWorker, WorkerId};
+use crate::ingest::stream::{Admission, Outlet, Publisher, Stream};
+use crate::ingest::wall::Wall;
+use crate::mailbox::{StreamId, WorkerId};
 use crate::metrics::{InputMetrics, StreamInputMetrics};
+use crate::proto::relay::{Path, Stamp};
 
 /// See the module.
 #[derive(Debug)]
 pub struct Streams {
     streams: Vec<Stream>,
-    senders: Vec<Sender<ToWorker>>,
+    outlet: Outlet,
     /// Those with bytes not sealed yet.
     waiting: Vec<StreamId>,
     /// How many have a publisher.
@@ -26,29 +29,21 @@ pub struct Streams {
     owing: bool,
     /// Sockets whose publisher is gone, though they don't know it yet.
     orphans: Vec<Token>,
-    /// Scratch space; empty between calls.
-    sealed: Vec<Sealed>,
 }
 
 impl Streams {
     /// The streams as configured, and the workers that may subscribe to them.
     pub fn new(
         settings: Vec<config::Stream>,
-        senders: Vec<Sender<ToWorker>>,
+        node: NodeId,
+        outlet: Outlet,
         metrics: &Arc<InputMetrics>,
     ) -> Streams {
+        let workers = outlet.senders.len();
         let stream =
-            |(index, settings)| Stream::new(StreamId(index), settings, senders.len(), Arc::clone(metrics));
+            |(index, settings)| Stream::new(StreamId(index), settings, node, workers, Arc::clone(metrics));
         let streams = settings.into_iter().enumerate().map(stream).collect();
-        Streams {
-            streams,
-            senders,
-            waiting: Vec::new(),
-            published: 0,
-            owing: true,
-            orphans: Vec::new(),
-            sealed: Vec::new(),
-        }
+        Streams { streams, outlet, waiting: Vec::new(), published: 0, owing: true, orphans: Vec::new() }
     }
 
     /// How the stream is configured.
@@ -83,21 +78,68 @@ impl Streams {
         self.published += 1;
     }
 
+    /// As [`begin`](Self::begin) for a stream that is pulled: if it has a publisher it goes on, with another upstream.
+    pub fn take_over(&mut self, id: StreamId, socket: Token, peer: SocketAddr, now: Instant) {
+        let stream = &mut self.streams[id.0];
+        self.published += usize::from(stream.publisher().is_none());
+        stream.take_over(socket, peer, now);
+    }
+
     /// Takes bytes of the stream's publisher.
     pub fn feed(&mut self, id: StreamId, bytes: &[u8], now: Instant) {
         let stream = &mut self.streams[id.0];
         let waited = stream.deadline().is_some();
-        stream.feed(bytes, now, &mut self.sealed, &mut self.senders);
+        stream.feed(bytes, now, &mut self.outlet);
         self.owing |= stream.owing();
         if !waited && stream.deadline().is_some() && !self.waiting.contains(&id) {
             self.waiting.push(id);
         }
     }
 
+    /// Takes a chunk of a stream that is pulled.
+    ///
+    /// # Errors
+    /// As [`Stream::feed_chunk`].
+    pub fn feed_chunk(
+        &mut self,
+        id: StreamId,
+        chunk: &[u8],
+        stamp: Stamp,
+        now: Instant,
+    ) -> Result<(), NotPackets> {
+        let stream = &mut self.streams[id.0];
+        let fed = stream.feed_chunk(chunk, stamp, now, &mut self.outlet);
+        self.owing |= stream.owing();
+        fed
+    }
+
+    /// What is pulled from now on does not continue what came before.
+    ///
+    /// # Errors
+    /// As [`Stream::restart`].
+    pub fn restart(&mut self, id: StreamId, preamble: &[u8], now: Instant) -> Result<(), NotPackets> {
+        let stream = &mut self.streams[id.0];
+        let restarted = stream.restart(preamble, now, &mut self.outlet);
+        self.owing |= stream.owing();
+        restarted
+    }
+
+    /// The nodes that the stream comes through are these.
+    pub fn set_path(&mut self, id: StreamId, path: Path) {
+        let stream = &mut self.streams[id.0];
+        stream.set_path(path);
+        self.owing |= stream.owing();
+    }
+
+    /// What the clock on the wall says at `now`, in microseconds since 1970.
+    pub fn unix_us(&self, now: Instant) -> u64 {
+        self.outlet.wall.unix_us(now)
+    }
+
     /// The stream's publisher, if there is one, is gone.
     pub fn leave(&mut self, id: StreamId, departure: &Departure, now: Instant) -> Option<Publisher> {
         let stream = &mut self.streams[id.0];
-        let publisher = stream.leave(departure, now, &mut self.sealed, &mut self.senders)?;
+        let publisher = stream.leave(departure, now, &mut self.outlet)?;
         self.published -= 1;
         self.owing |= stream.owing();
         Some(publisher)
@@ -119,7 +161,7 @@ impl Streams {
         let mut earliest: Option<Instant> = None;
         self.waiting.retain(|id| {
             let stream = &mut self.streams[id.0];
-            stream.seal_due(now, &mut self.sealed, &mut self.senders);
+            stream.seal_due(now, &mut self.outlet);
             self.owing |= stream.owing();
             let deadline = stream.deadline();
             earliest = earliest.into_iter().chain(deadline).min();
@@ -130,7 +172,12 @@ impl Streams {
 
     /// Parts with publishers that have been silent for too long.
     pub fn tick(&mut self, now: Instant) {
+        self.outlet.wall = Wall::read(now);
         for index in 0..self.streams.len() {
+            if self.streams[index].settings.protocol == InputProtocol::Pull {
+                // Who pulls it looks to that.
+                continue;
+            }
             let timeout = self.streams[index].settings.timeout;
             let silent = |publisher: &Publisher| now.saturating_duration_since(publisher.heard) >= timeout;
             if self.streams[index].publisher().is_some_and(silent) {
@@ -154,11 +201,11 @@ impl Streams {
     pub fn settle(&mut self) {
         if std::mem::take(&mut self.owing) {
             for stream in &mut self.streams {
-                stream.settle(&mut self.senders);
+                stream.settle(&mut self.outlet.senders);
                 self.owing |= stream.owing();
             }
         }
-        for sender in &mut self.senders {
+        for sender in &mut self.outlet.senders {
             sender.flush();
         }
     }

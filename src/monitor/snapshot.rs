@@ -26,8 +26,8 @@ pub struct Source {
     pub name: Option<String>,
     /// RunMode `normal`.
     pub genesis: bool,
-    /// Name of each stream, and where the node listens for it.
-    pub streams: Vec<(String, SocketAddr)>,
+    /// Name of each stream, and where the node listens for it, unless it pulls it.
+    pub streams: Vec<(String, Option<SocketAddr>)>,
     /// Its ports for receivers.
     pub ports: Vec<SocketAddr>,
     /// Its next hops, in the order of the configuration.
@@ -127,7 +127,8 @@ impl Reports {
         });
         let receivers =
             streams.iter().map(|it| it.receivers.websocket + it.receivers.http + it.receivers.tcp);
-        let bound = self.source.streams.first().map(|(_, listening)| *listening);
+        let listening = self.source.streams.first().and_then(|(_, listening)| *listening);
+        let bound = listening.or_else(|| self.source.ports.first().copied());
         Report {
             nodeinfo: info(
                 &self.name,
@@ -159,13 +160,14 @@ impl Reports {
     fn stream(&self, index: usize) -> StreamReport {
         let (name, listening) = &self.source.streams[index];
         let mut report =
-            StreamReport { name: name.clone(), listening: Some(*listening), ..StreamReport::default() };
+            StreamReport { name: name.clone(), listening: *listening, ..StreamReport::default() };
         if let Some(input) = self.source.input.streams.get(index) {
             let state = input.state.value();
             report.live = state.live;
             report.codecs = codecs(state.codecs);
             report.publisher = state.publisher;
             report.upstream = state.upstream.map(|it| UpstreamReport { node: it.node, hops: it.hops });
+            report.latency_us = state.upstream.map(|_| input.pull.hop_latency_us.value());
             report.bytes_in = input.bytes.value();
             report.continuity_errors = input.continuity_errors.value();
             report.sync_losses = input.sync_losses.value();
@@ -309,7 +311,9 @@ mod tests {
             identity: NodeId::random(),
             name: Some("tower".to_owned()),
             genesis: true,
-            streams: (0..streams).map(|n| (format!("s{n}"), ([0, 0, 0, 0], 50001).into())).collect(),
+            streams: (0..streams)
+                .map(|n| (format!("s{n}"), Some(SocketAddr::from(([0, 0, 0, 0], 50001)))))
+                .collect(),
             ports: vec![([0, 0, 0, 0], 8088).into()],
             hops: (0..hops)
                 .map(|n| Hop { stream: "s0".to_owned(), protocol: "TCP", host: format!("h{n}"), port: 55001 })

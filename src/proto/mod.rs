@@ -1,5 +1,6 @@
 //! Protocols as bytes: no socket, no thread, no clock.
 
 pub mod http;
+pub mod relay;
 pub mod ts;
 pub mod ws;

@@ -58,8 +58,8 @@ impl Census {
                 Over::WebSocket => sums.websocket += 1,
                 Over::Http => sums.http += 1,
                 Over::Tcp => sums.tcp += 1,
-                // Counted by itself: no viewer.
-                Over::Hop => {}
+                // Not viewers: a next hop is counted by itself, and a node that pulls says so itself.
+                Over::Hop | Over::Relay => {}
             }
         }
         let Some(streams) = self.metrics.workers.get(self.worker.0) else { return };

@@ -22,6 +22,7 @@ use crate::config::{ReceiverProtocol, Start};
 use crate::mailbox::{Newcomer, Service, StreamId};
 use crate::places::Admitted;
 use crate::proto::http;
+use crate::proto::relay::{self, Origin, Path};
 use crate::proto::ws;
 use crate::ring::Ring;
 
@@ -123,6 +124,8 @@ pub struct Joined {
 pub enum Over {
     /// WebSocket.
     WebSocket,
+    /// WebSocket, to a node that pulls.
+    Relay,
     /// An HTTP response without end.
     Http,
     /// Bare TCP.
@@ -147,7 +150,12 @@ enum State {
 #[derive(Debug)]
 enum Speech {
     /// WebSocket frames.
-    WebSocket { reader: ws::Reader, awaits_pong: bool },
+    WebSocket {
+        reader: ws::Reader,
+        awaits_pong: bool,
+        /// What a node that pulls has been told of where the stream comes through.
+        path_told: Option<Path>,
+    },
     /// It has nothing to say, or has said its last word.
     Ignored,
 }
@@ -176,7 +184,7 @@ impl Conn {
     pub fn begin(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
         let port = match &self.service {
             Service::Port { index, .. } => &desk.settings.ports[*index],
-            Service::Hop(line) => return self.stream(line.stream, Over::Hop, Vec::new(), &[], desk),
+            Service::Hop(line) => return self.stream(line.stream, Over::Hop, None, Vec::new(), &[], desk),
         };
         if port.protocol == ReceiverProtocol::WebSocket {
             return Ok(Next::Wait);
@@ -185,7 +193,7 @@ impl Conn {
             return Err(Leave::Filtered);
         }
         let stream = port.stream;
-        self.stream(stream, Over::Tcp, Vec::new(), &[], desk)
+        self.stream(stream, Over::Tcp, None, Vec::new(), &[], desk)
     }
 
     /// The socket has something to read.
@@ -269,7 +277,7 @@ impl Conn {
         if streaming.is_blocked() {
             return Ok(Next::Wait);
         }
-        let patience = patience(&self.service, settings);
+        let patience = patience(&self.service, self.joined, settings);
         match streaming.pump(&mut self.socket, ring, &patience, now) {
             Ok(Pumped::CaughtUp | Pumped::Blocked) => Ok(Next::Wait),
             // The end needs the whole desk: the next turn sees to it.
@@ -281,7 +289,7 @@ impl Conn {
     /// Looks at what has taken too long.
     pub fn tick(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
         let now = desk.now;
-        let patience = patience(&self.service, desk.settings);
+        let patience = patience(&self.service, self.joined, desk.settings);
         match &mut self.state {
             State::Head { bytes, since, time_max } if now.duration_since(*since) >= *time_max => {
                 if bytes.is_empty() {
@@ -303,9 +311,17 @@ impl Conn {
                 if streaming.is_stalled(&patience, now) {
                     return Err(Leave::Stalled);
                 }
-                let Speech::WebSocket { awaits_pong, .. } = speech else { return Ok(Next::Wait) };
+                let Speech::WebSocket { awaits_pong, path_told, .. } = speech else { return Ok(Next::Wait) };
                 if streaming.is_blocked() {
                     return Ok(Next::Wait);
+                }
+                if let (Some(told), Some(joined)) = (path_told, self.joined)
+                    && *told != desk.shard.status(joined.stream).path
+                {
+                    *told = Path::clone(&desk.shard.status(joined.stream).path);
+                    let text = relay::path_text(desk.settings.identity, told);
+                    streaming.outbox.control(&ws::text(&text));
+                    return self.pump(desk);
                 }
                 let silence = now.duration_since(streaming.progress_at());
                 if *awaits_pong && silence >= PONG_TIME_MAX {
@@ -376,8 +392,9 @@ impl Conn {
                 self.state = State::Head { bytes: rest, since: desk.now, time_max: HEAD_TIME_MAX };
                 self.answer(answer, desk)
             }
-            Route::WebSocket(stream, head) => self.stream(stream, Over::WebSocket, head, &rest, desk),
-            Route::Http(stream, head) => self.stream(stream, Over::Http, head, &rest, desk),
+            Route::WebSocket(stream, head) => self.stream(stream, Over::WebSocket, None, head, &rest, desk),
+            Route::Http(stream, head) => self.stream(stream, Over::Http, None, head, &rest, desk),
+            Route::Relay(stream, head, after) => self.stream(stream, Over::Relay, after, head, &rest, desk),
         }
     }
 
@@ -416,11 +433,13 @@ impl Conn {
         Ok(Next::Resume)
     }
 
-    /// Begins to send `stream`, after `head`; `rest` is what the receiver has already said.
+    /// Begins to send `stream`, after `head`; `rest` is what the receiver has already said. A node that pulls has had
+    /// the stream up to the chunk `after`.
     fn stream(
         &mut self,
         stream: StreamId,
         over: Over,
+        after: Option<Origin>,
         head: Vec<u8>,
         rest: &[u8],
         desk: &mut Desk,
@@ -435,15 +454,25 @@ impl Conn {
                 desk.settings.ports[*index].start
             }
         };
-        let form = if over == Over::WebSocket { Form::Frames } else { Form::Payloads };
+        let form = match over {
+            Over::WebSocket => Form::Frames,
+            Over::Relay => Form::Relayed,
+            Over::Http | Over::Tcp | Over::Hop => Form::Payloads,
+        };
         let from = desk.shard.first_to_offer(stream);
         let mut outbox = match start {
+            _ if let Some(after) = after => Outbox::resuming(form, after, from),
+            _ if over == Over::Relay => Outbox::at_entry(form, from),
             Start::Keyframe => Outbox::at_entry(form, from),
             Start::Live => Outbox::at_live(form, from),
         };
         outbox.open_with(head);
         let speech = match over {
-            Over::WebSocket => Speech::WebSocket { reader: ws::Reader::default(), awaits_pong: false },
+            Over::WebSocket | Over::Relay => Speech::WebSocket {
+                reader: ws::Reader::default(),
+                awaits_pong: false,
+                path_told: (over == Over::Relay).then(|| Path::clone(&desk.shard.status(stream).path)),
+            },
             Over::Http | Over::Tcp | Over::Hop => Speech::Ignored,
         };
         self.state = State::Streaming(Streaming::new(outbox, desk.now), speech);
@@ -460,7 +489,7 @@ impl Conn {
         self.leave = Some(Leave::Full);
         match over {
             Over::Tcp | Over::Hop => Err(Leave::Full),
-            Over::WebSocket | Over::Http => {
+            Over::WebSocket | Over::Relay | Over::Http => {
                 self.answer(Answer::refusal(http::Status::ServiceUnavailable, "the node is full"), desk)
             }
         }
@@ -478,7 +507,7 @@ impl Conn {
             return Ok(Next::Wait);
         };
         let ring = desk.shard.ring(joined.stream);
-        let patience = patience(&self.service, desk.settings);
+        let patience = patience(&self.service, self.joined, desk.settings);
         match streaming.pump(&mut self.socket, ring, &patience, desk.now) {
             Ok(Pumped::CaughtUp | Pumped::Blocked) => Ok(Next::Wait),
             Ok(Pumped::Unfinished) => Ok(Next::Resume),
@@ -490,7 +519,7 @@ impl Conn {
     /// Hears what a WebSocket client says: answers pings and goodbyes, ignores messages.
     fn listen(&mut self, mut said: &[u8], desk: &mut Desk) -> Result<Next, Leave> {
         let State::Streaming(streaming, speech) = &mut self.state else { return Ok(Next::Wait) };
-        let Speech::WebSocket { reader, awaits_pong } = speech else { return Ok(Next::Wait) };
+        let Speech::WebSocket { reader, awaits_pong, .. } = speech else { return Ok(Next::Wait) };
         *awaits_pong = false;
         while !said.is_empty() {
             let (leave, goodbye) = match reader.read(said) {
@@ -534,8 +563,9 @@ impl Conn {
     }
 }
 
-fn patience(service: &Service, settings: &Settings) -> Patience {
+fn patience(service: &Service, joined: Option<Joined>, settings: &Settings) -> Patience {
     match service {
+        _ if joined.is_some_and(|joined| joined.over == Over::Relay) => HOP_PATIENCE,
         Service::Port { index, .. } => {
             let port = &settings.ports[*index];
             Patience { lag_max: port.lag_max, stall_max: port.stall_max }

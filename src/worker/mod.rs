@@ -26,6 +26,7 @@ use shard::Shard;
 use streaming::Tally;
 
 use crate::config::{Buffer, ReceiverPort};
+use crate::identity::NodeId;
 use crate::logging::LogBudget;
 use crate::mailbox::{Mailbox, Newcomer, Sender, Served, Service, ToIngest, ToWorker, WorkerId, mailbox};
 use crate::metrics::OutputMetrics;
@@ -59,6 +60,8 @@ pub struct Settings {
     pub streams: Vec<(String, Buffer)>,
     /// The listening ports for receivers.
     pub ports: Vec<ReceiverPort>,
+    /// Who the node is.
+    pub identity: NodeId,
     /// Where workers publish their counts.
     pub metrics: Arc<OutputMetrics>,
 }
@@ -386,6 +389,7 @@ fn line_up(resume: &mut VecDeque<usize>, key: usize, conn: &mut Conn) {
 fn over(over: Over) -> &'static str {
     match over {
         Over::WebSocket => "WebSocket",
+        Over::Relay => "WebSocket, a node",
         Over::Http => "HTTP-TS",
         Over::Tcp => "TCP",
         Over::Hop => "next hop",

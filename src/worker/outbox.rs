@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use crate::chunk::{Chunk, Framed, SharedChunk};
+use crate::proto::relay::Origin;
 use crate::ring::Ring;
 
 /// The most bytes of control frames that wait for the end of the chunk in flight. Answers to pings beyond this are
@@ -18,6 +19,8 @@ const URGENT_BYTES_MAX: usize = 512;
 pub enum Form {
     /// WebSocket frames.
     Frames,
+    /// The same, each chunk after its stamp.
+    Relayed,
     /// The stream's own bytes.
     Payloads,
 }
@@ -36,6 +39,8 @@ enum Stage {
     Waiting(Lead),
     /// Nothing is sent until there is a chunk with this number or a later one.
     WaitingLive,
+    /// Nothing is sent until there is any chunk; then what follows `after`, if that can be told.
+    Resuming,
     /// The chunk before was sent; whether something goes before this one is seen when it is there.
     Next,
     /// The bytes before the chunk.
@@ -50,6 +55,8 @@ pub struct Outbox {
     form: Form,
     stage: Stage,
     sequence: u64,
+    /// While it resumes, what it had last.
+    after: Option<Box<Origin>>,
     /// Bytes of the stage that have been sent.
     offset: usize,
     /// The chunk of which a part has been sent: present just when `offset` is not 0.
@@ -85,11 +92,19 @@ impl Outbox {
         Outbox::new(form, Stage::WaitingLive, from)
     }
 
+    /// For a receiver that has had the stream up to `after`: it goes on from there if the ring still holds what follows,
+    /// and otherwise begins at the newest entry not before number `from`.
+    #[must_use]
+    pub fn resuming(form: Form, after: Origin, from: u64) -> Outbox {
+        Outbox { after: Some(Box::new(after)), ..Outbox::new(form, Stage::Resuming, from) }
+    }
+
     fn new(form: Form, stage: Stage, sequence: u64) -> Outbox {
         Outbox {
             form,
             stage,
             sequence,
+            after: None,
             offset: 0,
             in_flight: None,
             urgent: Vec::new(),
@@ -143,6 +158,14 @@ impl Outbox {
         if self.offset != 0 {
             return Verdict::GoOn;
         }
+        if ring.first() < ring.next()
+            && let Some(after) = self.after.take()
+        {
+            match what_follows(ring, *after) {
+                Some(sequence) => (self.stage, self.sequence) = (Stage::Next, sequence),
+                None => self.stage = Stage::Waiting(Lead::Join),
+            }
+        }
         if self.stage == Stage::WaitingLive && ring.next() > self.sequence {
             self.stage = Stage::Lead(Lead::Join);
             self.sequence = ring.next() - 1;
@@ -173,7 +196,7 @@ impl Outbox {
     }
 
     fn is_waiting(&self) -> bool {
-        matches!(self.stage, Stage::Waiting(_) | Stage::WaitingLive)
+        matches!(self.stage, Stage::Waiting(_) | Stage::WaitingLive | Stage::Resuming)
     }
 
     /// For a receiver that lags by `lag`, more than `lag_max`: jumps to the newest entry ahead, if there is one.
@@ -300,7 +323,7 @@ impl Pending<'_> {
             self.at.stage = first_stage(chunk);
         }
         match self.at.stage {
-            Stage::Waiting(_) | Stage::WaitingLive | Stage::Next => None,
+            Stage::Waiting(_) | Stage::WaitingLive | Stage::Resuming | Stage::Next => None,
             Stage::Lead(lead) => {
                 self.after.stage = Stage::Body;
                 Some(lead_bytes(chunk, lead, form))
@@ -311,6 +334,19 @@ impl Pending<'_> {
             }
         }
     }
+}
+
+/// Number of the chunk that follows the one made as `after`, be it here or the next to come. Looks at every chunk, once
+/// for each receiver that has come back.
+fn what_follows(ring: &Ring, after: Origin) -> Option<u64> {
+    ring.chunks().rev().find_map(|chunk| {
+        let origin = chunk.sealed.body.stamp()?.origin;
+        if origin.follows(after) {
+            Some(chunk.sequence)
+        } else {
+            (origin == after).then_some(chunk.sequence + 1)
+        }
+    })
 }
 
 fn first_stage(chunk: &Chunk) -> Stage {
@@ -327,6 +363,66 @@ fn lead_bytes(chunk: &Chunk, lead: Lead, form: Form) -> &[u8] {
 fn bytes(framed: &Framed, form: Form) -> &[u8] {
     match form {
         Form::Frames => framed.frame(),
+        Form::Relayed => framed.relayed(),
         Form::Payloads => framed.payload(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::chunk::{Entry, Sealed};
+    use crate::config::Buffer;
+    use crate::identity::NodeId;
+    use crate::proto::relay::Stamp;
+
+    /// A ring with the chunks 10 to 19, made as 110 to 119, with an entry at 15.
+    fn ring(node: NodeId) -> Ring {
+        let mut ring = Ring::new(Buffer { time: Duration::from_secs(600), bytes: usize::MAX });
+        #[allow(clippy::disallowed_methods, reason = "any instant will do")]
+        let received = Instant::now();
+        for sequence in 10..20_u64 {
+            let mut body = Framed::binary(&[sequence as u8]);
+            body.set_stamp(Stamp {
+                sequence,
+                origin: Origin { node, number: 100 + sequence },
+                made_us: 0,
+                received_us: 0,
+                entry: sequence == 15,
+                follows_discontinuity: false,
+            });
+            let entry = (sequence == 15)
+                .then(|| Entry { join: Framed::binary(b"join"), jump: Framed::binary(b"jump") });
+            let sealed =
+                Sealed { body, received, entry, follows_discontinuity: false, starts_at_frame: true };
+            ring.push(Arc::new(Chunk { sequence, sealed }));
+        }
+        ring
+    }
+
+    /// The first piece of what one is sent that has had the stream up to the chunk made as `number`.
+    fn first_piece(ring: &Ring, node: NodeId, number: u64) -> Option<Vec<u8>> {
+        let mut outbox = Outbox::resuming(Form::Relayed, Origin { node, number }, 0);
+        outbox.settle(&Ring::new(Buffer { time: Duration::ZERO, bytes: 0 }));
+        assert!(outbox.pending(ring).next().is_none(), "the backlog has not come yet");
+        assert_eq!(outbox.settle(ring), Verdict::GoOn);
+        outbox.pending(ring).next().map(<[u8]>::to_vec)
+    }
+
+    #[test]
+    fn who_comes_back_goes_on_where_it_was() {
+        let node = NodeId::random();
+        let ring = ring(node);
+        let relayed = |sequence| ring.get(sequence).map(|chunk| chunk.sealed.body.relayed().to_vec());
+        for number in 109..119 {
+            assert_eq!(first_piece(&ring, node, number), relayed(number - 99), "{number}");
+        }
+        assert_eq!(first_piece(&ring, node, 119), None, "it has all there is");
+        let join = Some(Framed::binary(b"join").frame().to_vec());
+        assert_eq!(first_piece(&ring, node, 108), join, "what it wants is gone");
+        assert_eq!(first_piece(&ring, node, 120), join, "it has what is not here yet");
+        assert_eq!(first_piece(&ring, NodeId::random(), 115), join, "made elsewhere");
     }
 }

@@ -8,8 +8,10 @@ use super::Settings;
 use super::pages;
 use super::shard::Shard;
 use crate::config::ReceiverPort;
+use crate::identity::NodeId;
 use crate::mailbox::{StreamId, StreamStatus};
 use crate::proto::http::{BodyKind, Content, Method, Request, Status, refusal, response};
+use crate::proto::relay::{self, Origin};
 use crate::proto::ts::{AudioCodec, VideoCodec};
 use crate::proto::ws;
 
@@ -20,6 +22,9 @@ pub enum Route {
     Answer(Answer),
     /// It becomes a WebSocket, opened with these bytes, on which the stream is sent.
     WebSocket(StreamId, Vec<u8>),
+    /// It becomes the same for a node, which is also told where what it is sent stands in the stream. It has had the stream
+    /// as far as said.
+    Relay(StreamId, Vec<u8>, Option<Origin>),
     /// It is answered by this head and then the stream, without end.
     Http(StreamId, Vec<u8>),
 }
@@ -56,7 +61,10 @@ pub fn route(request: &Request, settings: &Settings, port: &ReceiverPort, shard:
     if ws::is_upgrade(request) {
         return match if path.is_empty() { Some(port.stream) } else { stream_named(path) } {
             None => Route::Answer(unknown(path)),
-            Some(stream) => match ws::handshake(request, port.origins.as_deref()) {
+            Some(stream) if request.list("Sec-WebSocket-Protocol").next() == Some(relay::SUBPROTOCOL) => {
+                relay(request, settings, port, stream, shard.status(stream))
+            }
+            Some(stream) => match ws::handshake(request, port.origins.as_deref(), &[]) {
                 Ok(head) => Route::WebSocket(stream, head),
                 Err(error) => Route::Answer(Answer::closing(error.response())),
             },
@@ -94,6 +102,32 @@ pub fn route(request: &Request, settings: &Settings, port: &ReceiverPort, shard:
             Route::Answer(Answer::closing(refusal(Status::UpgradeRequired, &headers, &words)))
         }
         _ => Route::Answer(unknown(path)),
+    }
+}
+
+/// A node wants the stream. It gets it unless it is one of those that the stream comes through.
+fn relay(
+    request: &Request,
+    settings: &Settings,
+    port: &ReceiverPort,
+    stream: StreamId,
+    status: &StreamStatus,
+) -> Route {
+    let puller: Option<NodeId> = request.header(relay::NODE_HEADER).and_then(|id| id.parse().ok());
+    if let Some(puller) = puller
+        && (puller == settings.identity || status.path.contains(&puller))
+    {
+        let words = format!("that would be a loop: the stream comes to this node through node {puller}");
+        return Route::Answer(Answer::refusal(Status::Conflict, &words));
+    }
+    let identity = settings.identity.to_string();
+    match ws::handshake(request, port.origins.as_deref(), &[(relay::NODE_HEADER, &identity)]) {
+        Ok(mut head) => {
+            let after = request.header(relay::AFTER_HEADER).and_then(|after| after.parse().ok());
+            head.extend(ws::text(&relay::path_text(settings.identity, &status.path)));
+            Route::Relay(stream, head, after)
+        }
+        Err(error) => Route::Answer(Answer::closing(error.response())),
     }
 }
 

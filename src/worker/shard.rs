@@ -262,6 +262,7 @@ mod tests {
             let words = |message| match message {
                 ToIngest::Subscribe(..) => "subscribe",
                 ToIngest::Unsubscribe(..) => "unsubscribe",
+                ToIngest::Resolved(..) => "resolved",
                 ToIngest::Stop => "stop",
             };
             std::iter::from_fn(|| self.to_ingest.take()).map(words).collect()

@@ -11,6 +11,7 @@ use mio::{Events, Poll, Token};
 use socket2::{Domain, Socket, Type};
 use tsstream::chunk::SharedChunk;
 use tsstream::config::{Authority, Buffer, Format, InputProtocol, Secret, Stream, Takeover};
+use tsstream::identity::NodeId;
 use tsstream::ingest::Ingest;
 use tsstream::mailbox::{Mailbox, Sender, StreamId, StreamStatus, ToIngest, ToWorker, WorkerId, mailbox};
 use tsstream::metrics::InputMetrics;
@@ -28,6 +29,7 @@ pub fn stream(name: &str, protocol: InputProtocol) -> Stream {
         bind: SocketAddr::from(([127, 0, 0, 1], 0)),
         source: None,
         interface: None,
+        upstreams: Vec::new(),
         secret: Secret::default(),
         timeout: PATIENCE * 2,
         takeover: Takeover::SameAddress,
@@ -76,7 +78,8 @@ impl Node {
     }
 
     pub fn start_with(streams: &[Stream], authority: Authority, mailbox_capacity: usize) -> Node {
-        let (ingest, to_ingest) = Ingest::bind(streams, authority).expect("the loopback has free ports");
+        let (ingest, to_ingest) =
+            Ingest::bind(streams, authority, NodeId::random()).expect("the loopback has free ports");
         Node::run(ingest, to_ingest, mailbox_capacity)
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::SockRef;
 use tsstream::config::{Authority, Format, InputProtocol, IpList, Stream, Takeover};
+use tsstream::identity::NodeId;
 use tsstream::ingest::Ingest;
 
 use crate::node::{Node, noise, stream};
@@ -79,7 +80,7 @@ fn rtp(number: u16) -> Vec<u8> {
 
 #[test]
 fn what_the_kernel_drops_is_counted() {
-    let (ingest, to_ingest) = Ingest::bind(&[udp()], Authority::Anyone).unwrap();
+    let (ingest, to_ingest) = Ingest::bind(&[udp()], Authority::Anyone, NodeId::random()).unwrap();
     let publisher = local(ingest.addresses()[0].1);
     // More than 8 MiB of receive buffer hold, before anybody reads.
     for _ in 0..20_000 {

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::chunk::{Entry, FrameBuilder, Sealed, TS_PACKET_BYTES};
+use crate::ingest::framer::ChunkStart;
 use crate::proto::ts::health::Health;
 use crate::proto::ts::packet::Packet;
 use crate::proto::ts::watch::{Position, Video, Watch};
@@ -79,6 +80,34 @@ impl Cutter {
             }
         }
         self.append(packets[start..].as_flattened(), now, sealed);
+    }
+
+    /// Gathers the packets of a chunk that another node has cut, from the publisher's first entry point on. There must be
+    /// nothing gathered yet.
+    pub fn gather_chunk(
+        &mut self,
+        packets: &[[u8; TS_PACKET_BYTES]],
+        start: ChunkStart,
+        now: Instant,
+        watch: &mut Watch,
+        health: &mut Health,
+        sealed: &mut Vec<Sealed>,
+    ) {
+        if let (ChunkStart::Entry, Some(first)) = (start, packets.first()) {
+            self.entry = Some(watch.entry_as_told(Packet::new(first), now, health));
+        }
+        for bytes in packets {
+            let video = watch.take(Packet::new(bytes), now, health);
+            if self.starts_at_frame.is_none() {
+                self.starts_at_frame = starts_at_frame(video, watch);
+            }
+        }
+        if watch.has_begun() {
+            self.append(packets.as_flattened(), now, sealed);
+        } else {
+            self.starts_at_frame = None;
+            health.bytes_before_entry += packets.as_flattened().len() as u64;
+        }
     }
 
     /// Seals what there is, if there is anything.

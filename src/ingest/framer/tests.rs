@@ -365,3 +365,61 @@ fn what_comes_just_before_a_keyframe_goes_out_with_it() {
     assert_eq!(bench.sealed.len(), 3, "no longer than tables of their own would have waited");
     assert!(bench.sealed[2].entry.is_some());
 }
+
+/// What a second node seals of what a first one has sealed, and sends from chunk `first` on.
+fn relayed(sealed: &[Sealed], preamble: &[u8]) -> Bench {
+    let mut next = Bench::patient();
+    next.framer.learn(preamble, next.now).unwrap();
+    for chunk in sealed {
+        let start = if chunk.entry.is_some() { ChunkStart::Entry } else { ChunkStart::Within };
+        next.framer.push_chunk(chunk.body.payload(), start, next.now, &mut next.sealed).unwrap();
+    }
+    next
+}
+
+#[test]
+fn the_next_node_has_the_same_chunks_and_preambles() {
+    let mut bench = Bench::new(Format::Ts, 2 * MS, None);
+    for part in stream(&mut Mux::with_video_and_audio()).chunks(7 * 188) {
+        bench.push(part).wait(3 * MS);
+    }
+    let entries: Vec<usize> = (0..bench.sealed.len()).filter(|&n| bench.sealed[n].entry.is_some()).collect();
+    assert!(entries.len() >= 5);
+    for &first in &entries[..3] {
+        let entry = bench.sealed[first].entry.as_ref().unwrap();
+        for preamble in [entry.join.payload(), entry.jump.payload()] {
+            let next = relayed(&bench.sealed[first..], preamble);
+            assert_eq!(next.sealed.len(), bench.sealed.len() - first);
+            for (here, there) in next.sealed.iter().zip(&bench.sealed[first..]) {
+                assert_eq!(here.body.payload(), there.body.payload());
+                assert_eq!(here.starts_at_frame, there.starts_at_frame);
+                let join = |sealed: &Sealed| sealed.entry.as_ref().map(|it| it.join.payload().to_vec());
+                assert_eq!(join(here), join(there));
+            }
+            assert!(next.sealed[0].follows_discontinuity);
+            assert_eq!(next.framer.health().continuity_errors, 0);
+        }
+    }
+}
+
+#[test]
+fn a_chunk_that_is_not_whole_packets_is_not_taken() {
+    let mut bench = Bench::patient();
+    for chunk in [&[0x47; 187][..], &[0x48; 188], &[&[0x47; 188][..], &[0; 188]].concat()] {
+        let taken = bench.framer.push_chunk(chunk, ChunkStart::Entry, bench.now, &mut bench.sealed);
+        assert_eq!(taken, Err(NotPackets));
+        assert_eq!(bench.framer.learn(chunk, bench.now), Err(NotPackets));
+    }
+    assert!(bench.sealed.is_empty() && bench.framer.health().bytes == 0);
+}
+
+#[test]
+fn the_next_node_begins_at_an_entry() {
+    let mut bench = Bench::new(Format::Ts, 2 * MS, None);
+    for part in stream(&mut Mux::with_video_and_audio()).chunks(7 * 188) {
+        bench.push(part).wait(3 * MS);
+    }
+    let second = (1..bench.sealed.len()).find(|&n| bench.sealed[n].entry.is_some()).unwrap();
+    let next = relayed(&bench.sealed[1..], &[]);
+    assert_eq!(next.sealed[0].body.payload(), bench.sealed[second].body.payload());
+}

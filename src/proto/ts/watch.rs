@@ -52,6 +52,16 @@ impl Watch {
             return None;
         }
         let kind = self.entries.kind(packet, position, &self.tables, now)?;
+        Some(self.pass(kind, packet, now, health))
+    }
+
+    /// What a receiver must be sent before `packet`, where another node has found that it may begin.
+    pub fn entry_as_told(&mut self, packet: Packet, now: Instant, health: &mut Health) -> Entry {
+        let kind = self.entries.kind(packet, Position::ChunkStart, &self.tables, now);
+        self.pass(kind.unwrap_or(Kind::Elapsed), packet, now, health)
+    }
+
+    fn pass(&mut self, kind: Kind, packet: Packet, now: Instant, health: &mut Health) -> Entry {
         if kind == Kind::Keyframe
             && let Some(last) = self.last_keyframe.replace(now)
         {
@@ -60,7 +70,7 @@ impl Watch {
         let entry = preamble::before(packet, &self.tables, &self.continuity);
         self.entries.pass(kind, packet, now);
         self.continuity.pass_entry();
-        Some(entry)
+        entry
     }
 
     /// Takes `packet`. Of one with `transport_error` no field can be relied on.

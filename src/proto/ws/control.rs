@@ -1,7 +1,9 @@
 //! Control frames (RFC 6455 §5.5): what they carry, and how a server writes them.
 
 use tungstenite::protocol::frame::FrameHeader;
-use tungstenite::protocol::frame::coding::{Control, OpCode};
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+use super::reader::Violation;
 
 /// The most that a control frame carries, in bytes.
 pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
@@ -23,6 +25,16 @@ pub fn pong(payload: &ControlPayload) -> Box<[u8]> {
 #[must_use]
 pub fn close(code: u16, reason: &str) -> Box<[u8]> {
     frame(Control::Close, &[&code.to_be_bytes(), reason.as_bytes()])
+}
+
+/// A complete text message.
+#[must_use]
+pub fn text(text: &str) -> Vec<u8> {
+    let header = FrameHeader { opcode: OpCode::Data(Data::Text), ..FrameHeader::default() };
+    let mut frame = Vec::with_capacity(4 + text.len());
+    header.format(text.len() as u64, &mut frame).expect("a vector can be written to");
+    frame.extend_from_slice(text.as_bytes());
+    frame
 }
 
 /// What a control frame carries.
@@ -54,6 +66,22 @@ impl ControlPayload {
 impl std::fmt::Debug for ControlPayload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "\"{}\"", self.as_bytes().escape_ascii())
+    }
+}
+
+/// The code in the payload of a close frame, of those that may be sent (RFC 6455 §7.4 and the IANA registry).
+pub(super) fn close_code(payload: &[u8]) -> Result<Option<u16>, Violation> {
+    match payload {
+        [] => Ok(None),
+        [_] => Err(Violation::Protocol("half a close code")),
+        [high, low, reason @ ..] => {
+            let code = u16::from_be_bytes([*high, *low]);
+            if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
+                return Err(Violation::Protocol("a close code that is not to be sent"));
+            }
+            std::str::from_utf8(reason).map_err(|_| Violation::NotUtf8)?;
+            Ok(Some(code))
+        }
     }
 }
 

@@ -14,11 +14,15 @@ pub fn is_upgrade(request: &Request) -> bool {
 }
 
 /// The complete answer that opens the WebSocket. With `origins`, pages from elsewhere are turned away; a client that
-/// names no origin is no browser, and is let in.
+/// names no origin is no browser, and is let in. `more` headers of our own may be added.
 ///
 /// # Errors
 /// When the WebSocket can't be opened; [`HandshakeError::response`] is the answer then.
-pub fn handshake(request: &Request, origins: Option<&[String]>) -> Result<Vec<u8>, HandshakeError> {
+pub fn handshake(
+    request: &Request,
+    origins: Option<&[String]>,
+    more: &[(&str, &str)],
+) -> Result<Vec<u8>, HandshakeError> {
     if request.method != Method::Get {
         return Err(HandshakeError::Method);
     }
@@ -43,6 +47,7 @@ pub fn handshake(request: &Request, origins: Option<&[String]>) -> Result<Vec<u8
     // Browsers drop a connection for which they asked for a subprotocol and were given none.
     headers
         .extend(request.list("Sec-WebSocket-Protocol").next().map(|first| ("Sec-WebSocket-Protocol", first)));
+    headers.extend(more);
     Ok(response(Status::SwitchingProtocols, &headers, Content::None))
 }
 
@@ -131,7 +136,7 @@ mod tests {
 
     fn open(head: &str, origins: Option<&[String]>) -> Result<String, HandshakeError> {
         let (request, _) = parse_request(head.as_bytes()).unwrap().unwrap();
-        handshake(&request, origins).map(|answer| String::from_utf8(answer).unwrap())
+        handshake(&request, origins, &[]).map(|answer| String::from_utf8(answer).unwrap())
     }
 
     fn refuse(from: &str, to: &str) -> (u16, String) {

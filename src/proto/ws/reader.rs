@@ -6,13 +6,13 @@ use std::io::Cursor;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-use super::control::{CONTROL_PAYLOAD_BYTES_MAX, ControlPayload};
+use super::control::{CONTROL_PAYLOAD_BYTES_MAX, ControlPayload, close_code};
 
 /// The largest message that is put up with, in bytes, all of its fragments together. None of it is kept.
 pub const MESSAGE_BYTES_MAX: u32 = 64 * 1024;
 
 /// The longest header of a frame (RFC 6455 §5.2).
-const HEADER_BYTES_MAX: usize = 14;
+pub(super) const HEADER_BYTES_MAX: usize = 14;
 
 /// Tells the frames apart in bytes that arrive in portions of any size.
 ///
@@ -216,22 +216,6 @@ impl fmt::Display for Violation {
 }
 
 impl std::error::Error for Violation {}
-
-/// The code in the payload of a close frame, of those that may be sent (RFC 6455 §7.4 and the IANA registry).
-fn close_code(payload: &[u8]) -> Result<Option<u16>, Violation> {
-    match payload {
-        [] => Ok(None),
-        [_] => Err(Violation::Protocol("half a close code")),
-        [high, low, reason @ ..] => {
-            let code = u16::from_be_bytes([*high, *low]);
-            if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
-                return Err(Violation::Protocol("a close code that is not to be sent"));
-            }
-            std::str::from_utf8(reason).map_err(|_| Violation::NotUtf8)?;
-            Ok(Some(code))
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {

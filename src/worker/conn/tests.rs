@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use super::*;
 use crate::chunk::{Chunk, Entry, Framed, PAYLOAD_BYTES_MAX, Sealed};
 use crate::config::{Buffer, IpList, ReceiverPort};
+use crate::identity::NodeId;
 use crate::mailbox::{Mailbox, StreamStatus, ToIngest, WorkerId, mailbox};
 use crate::places::{Admission, Places};
 use crate::proto::ws::Violation;
@@ -66,6 +67,7 @@ impl Bench {
             settings: Settings {
                 streams: vec![("live".into(), buffer)],
                 ports: vec![port],
+                identity: NodeId::random(),
                 metrics: std::sync::Arc::default(),
             },
             shard: Shard::new([buffer].into_iter(), ingest, WorkerId(0)),

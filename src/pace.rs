@@ -1,5 +1,6 @@
-//! How long to wait before a next hop is tried again. Pure.
+//! How long to wait before another node is tried again.
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 /// Bounds of the waits.
@@ -10,7 +11,7 @@ pub struct Waits {
     /// No wait is longer.
     pub longest: Duration,
     /// A connection that has lasted so long was a success: the next wait is a short one again. One that breaks sooner
-    /// is not, so that a hop that comes and goes is not run after.
+    /// is not, so that a node that comes and goes is not run after.
     pub steady: Duration,
 }
 
@@ -26,7 +27,7 @@ impl Default for Waits {
     }
 }
 
-/// The waits of one hop.
+/// The waits of one next hop, or for one stream's upstreams.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     waits: Waits,
@@ -62,6 +63,12 @@ impl Pace {
             *self = Pace::new(self.waits);
         }
     }
+}
+
+/// Not for secrets: what the standard library seeds its hash tables with.
+#[must_use]
+pub fn random() -> u64 {
+    RandomState::new().hash_one(0)
 }
 
 #[cfg(test)]
