@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::balance::Balance;
@@ -79,7 +79,7 @@ impl Front {
         for (index, listener) in listeners.iter_mut().enumerate() {
             poll.registry().register(listener, Token(index), Interest::READABLE)?;
         }
-        let mut signals = Signals::new([SIGTERM, SIGINT])?;
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         Ok(Front {
             poll,
@@ -114,7 +114,7 @@ impl Front {
         for event in events.iter() {
             match event.token() {
                 SIGNALS => {
-                    if self.signals.pending().next().is_some() {
+                    if self.is_asked_to_end() {
                         return true;
                     }
                 }
@@ -152,6 +152,16 @@ impl Front {
             log::error!("front: polling failed: {error}");
         }
         self.now = Instant::now();
+    }
+
+    /// Hears the signals. Left alone, SIGHUP would end the process, and operators send it to mean something else.
+    fn is_asked_to_end(&mut self) -> bool {
+        let (hang_ups, ends): (Vec<i32>, Vec<i32>) =
+            self.signals.pending().partition(|&signal| signal == SIGHUP);
+        if !hang_ups.is_empty() {
+            log::warn!("SIGHUP: the configuration can't be read again while running yet; restart the node");
+        }
+        !ends.is_empty()
     }
 
     /// Takes what waits at a listener, up to a bound.
@@ -209,7 +219,7 @@ impl Front {
             }
             self.retry_at = Some(self.now + DRAIN_LOOK);
             self.wait(events);
-            if self.signals.pending().next().is_some() {
+            if self.is_asked_to_end() {
                 log::info!("asked again: ending at once");
                 return;
             }

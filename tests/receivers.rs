@@ -310,6 +310,17 @@ fn the_log_tells_who_came_and_why_they_left() {
 }
 
 #[test]
+fn a_hang_up_ends_nothing() {
+    let node = Node::start(NODE);
+    let mut show = Show::start(&node);
+    let viewer = join(&node, &every_protocol()[0]);
+    node.signal(Signal::SIGHUP);
+    node.wait_for("SIGHUP");
+    show.go_on(BURSTS);
+    wait_until("the picture", || viewer.ends_with(show.tail()));
+}
+
+#[test]
 fn two_hundred_viewers_are_told_goodbye() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let node = Node::start(&format!("[app]\nWorkers = 2\n{NODE}"));
