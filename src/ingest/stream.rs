@@ -228,6 +228,8 @@ impl Stream {
         self.framer.end_session(&mut outlet.sealed);
         self.hand_out(outlet);
         self.set_status(StreamStatus { live: false, ..StreamStatus::clone(&self.status) });
+        // Before the log tells of it: who comes to a worker after that is not to begin with what has ended.
+        self.settle(&mut outlet.senders);
         self.show();
         let counts = self.counts().since(publisher.before);
         let seconds = now.duration_since(publisher.since).as_secs_f64();
