@@ -53,8 +53,6 @@ pub enum StartError {
     Bind(BindError),
     /// The system refuses something else.
     System(&'static str, io::Error),
-    /// The configuration asks for what this version does not do.
-    NotBuilt(String),
 }
 
 impl From<BindError> for StartError {
@@ -68,7 +66,6 @@ impl fmt::Display for StartError {
         match self {
             StartError::Bind(error) => error.fmt(f),
             StartError::System(what, error) => write!(f, "{what}: {error}"),
-            StartError::NotBuilt(what) => f.write_str(what),
         }
     }
 }
@@ -77,7 +74,7 @@ impl App {
     /// Opens every socket that `config` names.
     ///
     /// # Errors
-    /// When one can't be opened, or the configuration asks for what this version does not do.
+    /// When one can't be opened.
     pub fn open(config: Config) -> Result<App, StartError> {
         let identity = NodeId::random();
         let (ingest, to_ingest) = Ingest::bind(&config.streams, config.authority.clone(), identity)?;
