@@ -22,6 +22,7 @@ use crate::front::{Front, Limits};
 use crate::hops::{self, Hops, Own, Waits};
 use crate::identity::NodeId;
 use crate::ingest::Ingest;
+use crate::layout::{self, CurrentLayout, Layout};
 use crate::mailbox::{Sender, ToIngest, ToWorker, WorkerId};
 use crate::metrics::OutputMetrics;
 use crate::monitor::{self, Monitor};
@@ -148,7 +149,15 @@ impl App {
     pub fn run(self) -> Result<(), StartError> {
         self.log_addresses();
         let metrics = Arc::new(output_metrics(&self.config));
-        let source = self.report_source(&metrics);
+        let layout = CurrentLayout::new(self.layout());
+        // What the node's reports are made of.
+        let source = monitor::Source {
+            identity: self.identity,
+            genesis: self.config.run_mode == RunMode::Normal,
+            layout,
+            input: self.ingest.metrics(),
+            output: Arc::clone(&metrics),
+        };
         let own = self.own_addresses();
         let App { config, identity, ingest, to_ingest, listeners, monitor } = self;
         if let Some(monitor) = monitor {
@@ -202,10 +211,9 @@ impl App {
         own
     }
 
-    /// What the node's reports are made of.
-    fn report_source(&self, output: &Arc<OutputMetrics>) -> monitor::Source {
+    fn layout(&self) -> Layout {
         let config = &self.config;
-        let hop = |hop: &NextHop| monitor::Hop {
+        let hop = |hop: &NextHop| layout::Hop {
             stream: config.streams[hop.stream.0].name.clone(),
             protocol: match hop.protocol {
                 HopProtocol::Tcp => "TCP",
@@ -219,15 +227,11 @@ impl App {
             let listening = addresses.iter().find(|(id, _)| id.0 == index).map(|(_, address)| *address);
             (stream.name.clone(), listening)
         };
-        monitor::Source {
-            identity: self.identity,
+        Layout {
             name: config.node.clone(),
-            genesis: config.run_mode == RunMode::Normal,
             streams: config.streams.iter().enumerate().map(stream).collect(),
             ports: self.outputs().into_iter().map(|(_, address)| address).collect(),
             hops: config.next_hops.iter().map(hop).collect(),
-            input: self.ingest.metrics(),
-            output: Arc::clone(output),
         }
     }
 

@@ -18,6 +18,7 @@ use crate::places::Admission;
 use crate::proto::relay::Path;
 use crate::proto::ts::Codecs;
 use crate::resolver::Addresses;
+use crate::worker::Settings;
 
 /// Index of a stream in the order of the configuration; the same on every thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,6 +39,8 @@ pub enum ToWorker {
     Backlog(StreamId, Vec<SharedChunk>),
     /// From ingest: a publisher came or went, or its codecs became known. Sent for every stream to every worker.
     Status(StreamId, Arc<StreamStatus>),
+    /// The configuration has been read again: what the worker runs on from now on.
+    Settings(Arc<Settings>),
     /// From front: say goodbye to every receiver, then end.
     Drain,
     /// From front: end now.

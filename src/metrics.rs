@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::config::{NEXT_HOPS_MAX, STREAMS_MAX};
+use crate::growing::Growing;
 use crate::identity::NodeId;
 use crate::proto::ts::Codecs;
 
@@ -65,12 +67,12 @@ impl<T: Copy> Notice<T> {
 }
 
 /// The input side.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct InputMetrics {
     /// Would-be publishers refused, whatever the reason and the stream; of UDP, datagrams.
     pub refused: Counter,
     /// By [`StreamId`](crate::mailbox::StreamId).
-    pub streams: Vec<StreamInputMetrics>,
+    pub streams: Growing<StreamInputMetrics>,
 }
 
 /// The input of one stream.
@@ -162,13 +164,13 @@ pub struct Upstream {
 }
 
 /// The output side.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct OutputMetrics {
     /// By [`WorkerId`](crate::mailbox::WorkerId), then by [`StreamId`](crate::mailbox::StreamId): a worker writes its
     /// own only.
-    pub workers: Vec<Vec<StreamOutputMetrics>>,
+    pub workers: Vec<Growing<StreamOutputMetrics>>,
     /// In the order of the configuration.
-    pub hops: Vec<HopMetrics>,
+    pub hops: Growing<HopMetrics>,
 }
 
 /// The receivers of one stream at one worker; as of its last tick.
@@ -226,14 +228,26 @@ pub struct HopState {
     pub peer: Option<SocketAddr>,
 }
 
+impl InputMetrics {
+    /// For so many streams to begin with.
+    #[must_use]
+    pub fn new(streams: usize) -> InputMetrics {
+        InputMetrics { refused: Counter::default(), streams: Growing::new(streams, STREAMS_MAX) }
+    }
+}
+
 impl OutputMetrics {
-    /// For so many workers, streams and next hops.
+    /// For so many workers, and so many streams and next hops to begin with.
     #[must_use]
     pub fn new(workers: usize, streams: usize, hops: usize) -> OutputMetrics {
-        let of_worker = |_| (0..streams).map(|_| StreamOutputMetrics::default()).collect();
         OutputMetrics {
-            workers: (0..workers).map(of_worker).collect(),
-            hops: (0..hops).map(|_| HopMetrics::default()).collect(),
+            workers: (0..workers).map(|_| Growing::new(streams, STREAMS_MAX)).collect(),
+            hops: Growing::new(hops, NEXT_HOPS_MAX),
         }
+    }
+
+    /// From now on there are so many streams.
+    pub fn grow(&self, streams: usize) {
+        self.workers.iter().for_each(|worker| worker.grow(streams));
     }
 }

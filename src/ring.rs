@@ -26,6 +26,12 @@ impl Ring {
         Ring { buffer, chunks: VecDeque::new(), next: 0, newest_entry: None, bytes: 0 }
     }
 
+    /// Its bounds are these from now on.
+    pub fn set_buffer(&mut self, buffer: Buffer) {
+        self.buffer = buffer;
+        self.trim();
+    }
+
     /// Adds the newest chunk and lets go of what has become too much. If its number does not follow, everything older
     /// goes first: numbers in a ring have no gaps.
     pub fn push(&mut self, chunk: SharedChunk) {

@@ -16,6 +16,7 @@ use tsstream::config::{Buffer, IpList, ReceiverPort, ReceiverProtocol, Start};
 use tsstream::identity::NodeId;
 use tsstream::limits;
 use tsstream::mailbox::{Mailbox, Newcomer, Service, StreamId, StreamStatus, ToIngest, WorkerId, mailbox};
+use tsstream::metrics::OutputMetrics;
 use tsstream::places::{Admission, Places};
 use tsstream::worker::Settings;
 use tsstream::worker::conn::{Conn, Desk};
@@ -87,7 +88,7 @@ impl Worker {
                 streams: vec![("live".into(), buffer)],
                 ports: vec![port],
                 identity: NodeId::random(),
-                metrics: std::sync::Arc::default(),
+                metrics: OutputMetrics::new(0, 0, 0).into(),
             },
             shard: Shard::new([buffer].into_iter(), ingest, WorkerId(0)),
             next: Cell::new(0),

@@ -7,10 +7,9 @@ use super::problem::Findings;
 use super::scope::Scope;
 use super::values;
 use super::written::Written;
-use super::{Buffer, Format, InputProtocol, RunMode, Secret, Stream, Takeover, UPSTREAMS_MAX, Upstream};
-
-/// The most streams: each costs memory (`[buffer]`), and each worker is told of each.
-const STREAMS_MAX: usize = 1_000;
+use super::{
+    Buffer, Format, InputProtocol, RunMode, STREAMS_MAX, Secret, Stream, Takeover, UPSTREAMS_MAX, Upstream,
+};
 
 /// The name of the stream whose section has no suffix.
 const MAIN_STREAM: &str = "live";

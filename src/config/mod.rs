@@ -128,6 +128,12 @@ pub enum InputProtocol {
     Pull,
 }
 
+/// The most streams: each costs memory (`[buffer]`), and each worker is told of each.
+pub const STREAMS_MAX: usize = 1_000;
+
+/// The most next hops of a node.
+pub const NEXT_HOPS_MAX: usize = 1_000;
+
 /// The most upstreams of a stream.
 pub const UPSTREAMS_MAX: usize = 16;
 

@@ -11,10 +11,9 @@ use super::schema::suggestion;
 use super::scope::Scope;
 use super::values;
 use super::written::Written;
-use super::{Datagrams, Framing, HopProtocol, IpList, NextHop, ReceiverPort, ReceiverProtocol, Start};
-
-/// The most next hops of a node.
-const NEXT_HOPS_MAX: usize = 1_000;
+use super::{
+    Datagrams, Framing, HopProtocol, IpList, NEXT_HOPS_MAX, NextHop, ReceiverPort, ReceiverProtocol, Start,
+};
 
 /// Streams by name.
 pub(super) type Names<'a> = BTreeMap<&'a str, StreamId>;

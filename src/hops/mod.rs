@@ -227,6 +227,9 @@ impl Hops {
                     }
                 }
                 ToWorker::Status(stream, status) => self.hear_of(stream, &status),
+                ToWorker::Settings(settings) => {
+                    self.outlooks.resize(settings.streams.len(), Outlook::WhenPublished);
+                }
                 ToWorker::Drain => {
                     self.outlooks.fill(Outlook::Never);
                     self.tcp.iter_mut().for_each(TcpHop::end);

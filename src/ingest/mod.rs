@@ -39,7 +39,7 @@ use crate::ingest::streams::Streams;
 use crate::ingest::timer::Timer;
 use crate::ingest::wall::Wall;
 use crate::mailbox::{Mailbox, Sender, StreamId, ToIngest, ToWorker, mailbox};
-use crate::metrics::{InputMetrics, StreamInputMetrics};
+use crate::metrics::InputMetrics;
 use crate::net::BindError;
 
 const MAIL: Token = Token(0);
@@ -112,8 +112,7 @@ impl Ingest {
         let timer = Timer::new(poll.registry(), TIMER).map_err(no_resources)?;
         let registry = poll.registry().try_clone().map_err(no_resources)?;
         let ports = port::bind(streams, &registry, FIRST_PORT)?;
-        let counters = streams.iter().map(|_| StreamInputMetrics::default()).collect();
-        let metrics = Arc::new(InputMetrics { streams: counters, ..InputMetrics::default() });
+        let metrics = Arc::new(InputMetrics::new(streams.len()));
         let first_pull = FIRST_PORT + ports.len();
         let pulls = registry.try_clone().and_then(|registry| {
             Pulls::new(streams, node, registry, first_pull, sender.clone(), Arc::clone(&metrics), clock())

@@ -22,4 +22,4 @@ mod tree;
 
 pub use reporter::{Destination, start};
 pub use server::Monitor;
-pub use snapshot::{Hop, Source};
+pub use snapshot::Source;

@@ -14,6 +14,7 @@ use super::report::{
     StreamReport, UpstreamReport, hash,
 };
 use crate::identity::NodeId;
+use crate::layout::{CurrentLayout, Hop, Layout};
 use crate::metrics::{InputMetrics, OutputMetrics};
 use crate::proto::ts::{AudioCodec, Codecs, VideoCodec};
 
@@ -22,40 +23,20 @@ use crate::proto::ts::{AudioCodec, Codecs, VideoCodec};
 pub struct Source {
     /// Who this node is.
     pub identity: NodeId,
-    /// `[app] Node`.
-    pub name: Option<String>,
     /// RunMode `normal`.
     pub genesis: bool,
-    /// Name of each stream, and where the node listens for it, unless it pulls it.
-    pub streams: Vec<(String, Option<SocketAddr>)>,
-    /// Its ports for receivers.
-    pub ports: Vec<SocketAddr>,
-    /// Its next hops, in the order of the configuration.
-    pub hops: Vec<Hop>,
+    /// What it is made of.
+    pub layout: Arc<CurrentLayout>,
     /// Counters of the input side.
     pub input: Arc<InputMetrics>,
     /// Counters of the output side.
     pub output: Arc<OutputMetrics>,
 }
 
-/// A next hop as configured.
-#[derive(Debug)]
-pub struct Hop {
-    /// The name of the stream that it is sent.
-    pub stream: String,
-    /// `TCP` or `UDP`.
-    pub protocol: &'static str,
-    /// A name or an address.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-}
-
 /// Makes reports, and from one to the next rates.
 #[derive(Debug)]
 pub struct Reports {
     source: Source,
-    name: String,
     network: NodeId,
     cores: u64,
     interval: Duration,
@@ -76,9 +57,8 @@ impl Reports {
     /// Of what `source` counts, from now on and each `interval`.
     #[must_use]
     pub fn new(source: Source, interval: Duration, now: Instant) -> Reports {
-        let name = source.name.clone().unwrap_or_else(host_name);
         let cores = thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
-        Reports { source, name, network: network(), cores, interval, started: now, previous: None }
+        Reports { source, network: network(), cores, interval, started: now, previous: None }
     }
 
     /// The next report, as JSON of at most [`REPORT_BYTES_MAX`]: of more streams and next hops than fit, it names the
@@ -103,19 +83,20 @@ impl Reports {
             _ => 0,
         };
         let previous = self.previous.as_ref();
-        let count = self.source.streams.len();
-        let streams: Vec<StreamReport> = (0..count)
-            .map(|index| {
-                let mut stream = self.stream(index);
+        let layout = self.source.layout.value();
+        let name = layout.name.clone().unwrap_or_else(host_name);
+        let streams: Vec<StreamReport> = (layout.streams.iter().enumerate())
+            .map(|(index, (name, listening))| {
+                let mut stream = self.stream(index, name, *listening);
                 let before = previous.and_then(|previous| previous.streams.get(index));
                 stream.bits_in = rate(before.map(|it| it.0), stream.bytes_in);
                 stream.bits_out = rate(before.map(|it| it.1), stream.bytes_out);
                 stream
             })
             .collect();
-        let next_hops: Vec<HopReport> = (0..self.source.hops.len())
-            .map(|index| {
-                let mut hop = self.hop(index);
+        let next_hops: Vec<HopReport> = (layout.hops.iter().enumerate())
+            .map(|(index, hop)| {
+                let mut hop = self.hop(index, hop);
                 hop.bits = rate(previous.and_then(|previous| previous.hops.get(index).copied()), hop.bytes);
                 hop
             })
@@ -127,22 +108,22 @@ impl Reports {
         });
         let receivers =
             streams.iter().map(|it| it.receivers.websocket + it.receivers.http + it.receivers.tcp);
-        let listening = self.source.streams.first().and_then(|(_, listening)| *listening);
-        let bound = listening.or_else(|| self.source.ports.first().copied());
+        let listening = layout.streams.first().and_then(|(_, listening)| *listening);
+        let bound = listening.or_else(|| layout.ports.first().copied());
         Report {
             nodeinfo: info(
-                &self.name,
+                &name,
                 bound.map(|it| it.ip().to_string()),
                 bound.map(|it| it.port()),
                 receivers.sum(),
             ),
             packages: self.source.input.streams.iter().map(|stream| stream.chunks.value()).sum(),
-            nextnode: self.next_nodes(),
+            nextnode: next_nodes(&layout),
             genesis: self.source.genesis,
             tsstream: Some(Details {
                 node: self.source.identity,
                 network: self.network,
-                name: self.name.clone(),
+                name,
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 time_ms: wall_clock_ms(),
                 uptime_ms: now.duration_since(self.started).as_millis() as u64,
@@ -157,10 +138,8 @@ impl Reports {
         }
     }
 
-    fn stream(&self, index: usize) -> StreamReport {
-        let (name, listening) = &self.source.streams[index];
-        let mut report =
-            StreamReport { name: name.clone(), listening: *listening, ..StreamReport::default() };
+    fn stream(&self, index: usize, name: &str, listening: Option<SocketAddr>) -> StreamReport {
+        let mut report = StreamReport { name: name.to_owned(), listening, ..StreamReport::default() };
         if let Some(input) = self.source.input.streams.get(index) {
             let state = input.state.value();
             report.live = state.live;
@@ -187,8 +166,8 @@ impl Reports {
         report
     }
 
-    fn hop(&self, index: usize) -> HopReport {
-        let Hop { stream, protocol, host, port } = &self.source.hops[index];
+    fn hop(&self, index: usize, hop: &Hop) -> HopReport {
+        let Hop { stream, protocol, host, port } = hop;
         let mut report = HopReport {
             stream: stream.clone(),
             protocol: (*protocol).to_owned(),
@@ -205,16 +184,15 @@ impl Reports {
         }
         report
     }
+}
 
-    /// As the original lists them.
-    fn next_nodes(&self) -> Vec<NodeInfo> {
-        let hops = self.source.hops.iter().zip(1..);
-        let hops = hops
-            .map(|(hop, number)| info(&format!("extra{number}"), Some(hop.host.clone()), Some(hop.port), 0));
-        let ports = self.source.ports.iter();
-        hops.chain(ports.map(|port| info(RECEIVERS, Some(port.ip().to_string()), Some(port.port()), 0)))
-            .collect()
-    }
+/// As the original lists them.
+fn next_nodes(layout: &Layout) -> Vec<NodeInfo> {
+    let hops = layout.hops.iter().zip(1..);
+    let hops =
+        hops.map(|(hop, number)| info(&format!("extra{number}"), Some(hop.host.clone()), Some(hop.port), 0));
+    let ports = layout.ports.iter();
+    hops.chain(ports.map(|port| info(RECEIVERS, Some(port.ip().to_string()), Some(port.port()), 0))).collect()
 }
 
 fn info(name: &str, bind: Option<String>, port: Option<u16>, connects: u64) -> NodeInfo {
@@ -301,16 +279,13 @@ fn wall_clock_ms() -> u64 {
 mod tests {
     use super::super::report::parse;
     use super::*;
-    use crate::metrics::{HopState, InputState, StreamInputMetrics};
+    use crate::metrics::{HopState, InputState};
 
     #[allow(clippy::disallowed_methods, reason = "any instant will do")]
     fn reports(streams: usize, hops: usize) -> (Reports, Instant) {
         let now = Instant::now();
-        let counters = (0..streams).map(|_| StreamInputMetrics::default()).collect();
-        let source = Source {
-            identity: NodeId::random(),
+        let layout = Layout {
             name: Some("tower".to_owned()),
-            genesis: true,
             streams: (0..streams)
                 .map(|n| (format!("s{n}"), Some(SocketAddr::from(([0, 0, 0, 0], 50001)))))
                 .collect(),
@@ -318,7 +293,12 @@ mod tests {
             hops: (0..hops)
                 .map(|n| Hop { stream: "s0".to_owned(), protocol: "TCP", host: format!("h{n}"), port: 55001 })
                 .collect(),
-            input: Arc::new(InputMetrics { streams: counters, ..InputMetrics::default() }),
+        };
+        let source = Source {
+            identity: NodeId::random(),
+            genesis: true,
+            layout: CurrentLayout::new(layout),
+            input: Arc::new(InputMetrics::new(streams)),
             output: Arc::new(OutputMetrics::new(2, streams, hops)),
         };
         (Reports::new(source, Duration::from_secs(2), now), now)

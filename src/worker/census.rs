@@ -39,6 +39,11 @@ impl Census {
         Census { metrics, worker, gone: vec![Sums::default(); streams], all: Vec::with_capacity(streams) }
     }
 
+    /// From now on there are so many streams.
+    pub fn grow(&mut self, streams: usize) {
+        self.gone.resize(streams, Sums::default());
+    }
+
     /// A receiver of `stream` has left.
     pub fn left(&mut self, stream: StreamId, sent: Tally, leave: Leave) {
         let gone = &mut self.gone[stream.0];
@@ -63,7 +68,7 @@ impl Census {
             }
         }
         let Some(streams) = self.metrics.workers.get(self.worker.0) else { return };
-        for (sums, stream) in self.all.iter().zip(streams) {
+        for (sums, stream) in self.all.iter().zip(streams.iter()) {
             stream.websocket.set(sums.websocket);
             stream.http.set(sums.http);
             stream.tcp.set(sums.tcp);

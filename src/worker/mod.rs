@@ -219,10 +219,17 @@ impl Worker {
                 Some(ToWorker::Backlog(stream, chunks)) => self.shard.backlog(stream, chunks),
                 Some(ToWorker::Status(stream, status)) => self.shard.set_status(stream, status),
                 Some(ToWorker::Newcomer(newcomer)) => self.welcome(newcomer),
+                Some(ToWorker::Settings(settings)) => self.set_settings(settings),
                 Some(ToWorker::Drain) => self.drain(),
                 Some(ToWorker::Stop) => self.phase = Phase::Stopped,
             }
         }
+    }
+
+    fn set_settings(&mut self, settings: Arc<Settings>) {
+        self.shard.set_buffers(settings.streams.iter().map(|(_, buffer)| *buffer));
+        self.census.grow(settings.streams.len());
+        self.settings = settings;
     }
 
     fn welcome(&mut self, newcomer: Newcomer) {

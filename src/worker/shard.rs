@@ -54,16 +54,20 @@ impl Shard {
     /// Streams without content, which this worker will ask `ingest` for.
     #[must_use]
     pub fn new(buffers: impl Iterator<Item = Buffer>, ingest: Sender<ToIngest>, worker: WorkerId) -> Shard {
-        let stream = |buffer| Stream {
-            ring: Ring::new(buffer),
-            buffer,
-            status: Arc::default(),
-            subscription: Subscription::None,
-            receivers: Vec::new(),
-            next_visit: 0,
-            visits_left: 0,
-        };
-        Shard { streams: buffers.map(stream).collect(), dirty: VecDeque::new(), ingest, worker }
+        Shard { streams: buffers.map(Stream::new).collect(), dirty: VecDeque::new(), ingest, worker }
+    }
+
+    /// The bounds of the streams are these from now on. There may be more streams than before.
+    pub fn set_buffers(&mut self, buffers: impl Iterator<Item = Buffer>) {
+        for (index, buffer) in buffers.enumerate() {
+            match self.streams.get_mut(index) {
+                Some(stream) => {
+                    stream.buffer = buffer;
+                    stream.ring.set_buffer(buffer);
+                }
+                None => self.streams.push(Stream::new(buffer)),
+            }
+        }
     }
 
     /// The stream's past, as far as it is kept.
@@ -208,6 +212,20 @@ impl Shard {
             self.dirty.push_back(stream);
         }
         state.visits_left = state.receivers.len();
+    }
+}
+
+impl Stream {
+    fn new(buffer: Buffer) -> Stream {
+        Stream {
+            ring: Ring::new(buffer),
+            buffer,
+            status: Arc::default(),
+            subscription: Subscription::None,
+            receivers: Vec::new(),
+            next_visit: 0,
+            visits_left: 0,
+        }
     }
 }
 

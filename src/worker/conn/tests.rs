@@ -7,6 +7,7 @@ use crate::chunk::{Chunk, Entry, Framed, PAYLOAD_BYTES_MAX, Sealed};
 use crate::config::{Buffer, IpList, ReceiverPort};
 use crate::identity::NodeId;
 use crate::mailbox::{Mailbox, StreamStatus, ToIngest, WorkerId, mailbox};
+use crate::metrics::OutputMetrics;
 use crate::places::{Admission, Places};
 use crate::proto::ws::Violation;
 
@@ -68,7 +69,7 @@ impl Bench {
                 streams: vec![("live".into(), buffer)],
                 ports: vec![port],
                 identity: NodeId::random(),
-                metrics: std::sync::Arc::default(),
+                metrics: OutputMetrics::new(0, 0, 0).into(),
             },
             shard: Shard::new([buffer].into_iter(), ingest, WorkerId(0)),
             now,
