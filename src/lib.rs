@@ -30,6 +30,7 @@ pub mod identity;
 pub mod growing;
 pub mod metrics;
 pub mod layout;
+pub mod web;
 pub mod monitor;
 pub mod logging;
 pub mod limits;

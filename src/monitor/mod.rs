@@ -7,7 +7,6 @@
 //! ```
 
 mod collector;
-mod conn;
 mod exposition;
 mod links;
 mod pages;

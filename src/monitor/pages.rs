@@ -1,7 +1,8 @@
 //! The page and what it loads, from memory.
 
-use super::routes::{Answer, Body, answer};
 use crate::proto::http::Method;
+use crate::web::answer::answer;
+use crate::web::{Answer, Body};
 
 /// A file of the page.
 #[derive(Debug)]

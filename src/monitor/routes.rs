@@ -10,7 +10,9 @@ use super::tree::{self, Counts};
 use super::{exposition, pages};
 use crate::config::{Authority, Secret};
 use crate::logging::LogBudget;
-use crate::proto::http::{BodyKind, Content, Method, Request, Status, refusal, response};
+use crate::proto::http::{BodyKind, Content, Method, Request, Status, response};
+use crate::web::answer::{JSON, content, done, plain};
+use crate::web::{self, Answer, Body, Reception, Ticket, prometheus};
 
 /// An answer about all nodes is given for so long, to whoever asks: many pages cost no more than one, and what slow
 /// ones have not taken yet is not held once for each.
@@ -28,35 +30,6 @@ pub struct Desk {
     counts: Counts,
     recent: [Option<Recent>; 3],
     log: LogBudget,
-}
-
-/// A complete answer, after which the connection is closed.
-#[derive(Debug)]
-pub struct Answer {
-    /// The head, and for short answers the body as well.
-    pub head: Vec<u8>,
-    /// The rest of the body.
-    pub body: Body,
-}
-
-/// A body, or what is left of it.
-#[derive(Clone, Debug)]
-pub enum Body {
-    /// Part of the program.
-    Fixed(&'static [u8]),
-    /// Made not long ago, for anybody.
-    Shared(Arc<[u8]>),
-}
-
-impl Body {
-    /// The bytes.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        match self {
-            Body::Fixed(bytes) => bytes,
-            Body::Shared(bytes) => bytes,
-        }
-    }
 }
 
 /// The answers about all nodes.
@@ -87,50 +60,6 @@ impl Desk {
         }
     }
 
-    /// Answers a request as soon as its head is there, or says how its body ends, which is needed first.
-    ///
-    /// # Errors
-    /// The answer, if the body is not needed.
-    pub fn receive(&mut self, request: &Request, from: IpAddr, now: Instant) -> Result<BodyKind, Answer> {
-        match (request.method, request.path.as_str()) {
-            (Method::Post, "/monitor") => {
-                self.admit(request, from).map_err(|(status, words)| self.refuse(status, words, from, now))
-            }
-            (Method::Get | Method::Head, path) => Err(self.show(request, path, now)),
-            (Method::Delete, path) if path.starts_with("/node/") => Err(self.dismiss(path, now)),
-            _ => Err(plain(
-                Status::MethodNotAllowed,
-                &[("Allow", "GET, HEAD, POST, DELETE")],
-                "not for this path",
-            )),
-        }
-    }
-
-    /// Answers a report that is complete.
-    pub fn take(&mut self, body: &[u8], from: IpAddr, now: Instant) -> Answer {
-        let taken = report::parse(body).map_err(|words| (Status::BadRequest, words)).and_then(|report| {
-            let full = |Full| (Status::ServiceUnavailable, "MaxNodes nodes report already");
-            self.collector.take(report, from, now).map_err(full)
-        });
-        if let Err((status, words)) = taken {
-            return self.refuse(status, words, from, now);
-        }
-        self.counts.reports += 1;
-        let headers = [("Connection", "close"), ("Content-Type", JSON)];
-        let body = br#"{"code":200,"msg":"Success"}"#;
-        Answer { head: response(Status::Ok, &headers, Content::Whole(body)), body: Body::Fixed(b"") }
-    }
-
-    /// Answers what can't be read any further.
-    pub fn refuse(&mut self, status: Status, words: &str, from: IpAddr, now: Instant) -> Answer {
-        self.counts.refused += 1;
-        if let Some(spent) = self.log.spend(now) {
-            log::warn!("report from {from} refused: answered {}: {words}{spent}", status.code());
-        }
-        let challenge = [("WWW-Authenticate", "Bearer")];
-        plain(status, if status == Status::Unauthorized { &challenge } else { &[] }, words)
-    }
-
     /// Whether a report may come, from its head.
     fn admit(&self, request: &Request, from: IpAddr) -> Result<BodyKind, (Status, &'static str)> {
         if !self.authority.allows(from) {
@@ -158,7 +87,7 @@ impl Desk {
         let (about, content_type) = match path {
             "/monitor" => (About::Reports, JSON),
             "/tree" => (About::Tree, JSON),
-            "/metrics" => (About::Metrics, "text/plain; version=0.0.4; charset=utf-8"),
+            "/metrics" => (About::Metrics, prometheus::CONTENT_TYPE),
             _ => {
                 let key = path.strip_prefix("/node/");
                 return match key.and_then(|key| tree::detail(&self.collector, key, now)) {
@@ -180,7 +109,7 @@ impl Desk {
                 let body: Arc<[u8]> = match about {
                     About::Reports => tree::reports(&self.collector).into(),
                     About::Tree => tree::tree(&self.collector, self.counts, now).into(),
-                    About::Metrics => exposition::text(&self.collector, self.counts, now).into_bytes().into(),
+                    About::Metrics => exposition::text(&self.collector, self.counts, now).into(),
                 };
                 *recent = Some(Recent { made: now, body: body.clone() });
                 body
@@ -195,8 +124,7 @@ impl Desk {
         match self.collector.dismiss(key, now) {
             Ok(()) => {
                 self.recent = [const { None }; 3];
-                let headers = [("Connection", "close")];
-                Answer { head: response(Status::NoContent, &headers, Content::None), body: Body::Fixed(b"") }
+                done()
             }
             Err(NotDismissed::Unknown) => plain(Status::NotFound, &[], "there is no such node"),
             Err(NotDismissed::Alive) => plain(Status::Conflict, &[], "the node is not silent"),
@@ -204,27 +132,53 @@ impl Desk {
     }
 }
 
+impl web::Desk for Desk {
+    const BODY_BYTES_MAX: usize = REPORT_BYTES_MAX;
+
+    fn receive(&mut self, request: &Request, from: IpAddr, now: Instant) -> Reception {
+        Reception::Answered(match (request.method, request.path.as_str()) {
+            (Method::Post, "/monitor") => match self.admit(request, from) {
+                Ok(kind) => return Reception::Body(kind),
+                Err((status, words)) => self.refuse(status, words, from, now),
+            },
+            (Method::Get | Method::Head, path) => self.show(request, path, now),
+            (Method::Delete, path) if path.starts_with("/node/") => self.dismiss(path, now),
+            _ => {
+                plain(Status::MethodNotAllowed, &[("Allow", "GET, HEAD, POST, DELETE")], "not for this path")
+            }
+        })
+    }
+
+    fn take(&mut self, body: &[u8], from: IpAddr, now: Instant) -> Answer {
+        let taken = report::parse(body).map_err(|words| (Status::BadRequest, words)).and_then(|report| {
+            let full = |Full| (Status::ServiceUnavailable, "MaxNodes nodes report already");
+            self.collector.take(report, from, now).map_err(full)
+        });
+        if let Err((status, words)) = taken {
+            return self.refuse(status, words, from, now);
+        }
+        self.counts.reports += 1;
+        let headers = [("Connection", "close"), ("Content-Type", JSON)];
+        let body = br#"{"code":200,"msg":"Success"}"#;
+        Answer { head: response(Status::Ok, &headers, Content::Whole(body)), body: Body::Fixed(b"") }
+    }
+
+    fn refuse(&mut self, status: Status, words: &str, from: IpAddr, now: Instant) -> Answer {
+        self.counts.refused += 1;
+        if let Some(spent) = self.log.spend(now) {
+            log::warn!("report from {from} refused: answered {}: {words}{spent}", status.code());
+        }
+        let challenge = [("WWW-Authenticate", "Bearer")];
+        plain(status, if status == Status::Unauthorized { &challenge } else { &[] }, words)
+    }
+
+    /// Nothing is ever answered later.
+    fn ready(&mut self, _: Ticket, _: Instant) -> Option<Answer> {
+        None
+    }
+
+    fn forget(&mut self, _: Ticket) {}
+}
+
 /// How a report is refused that is too large.
-pub const TOO_LARGE: (Status, &str) = (Status::ContentTooLarge, "a report has at most 64 KiB");
-
-const JSON: &str = "application/json";
-
-fn content(method: Method, content_type: &str, body: Body) -> Answer {
-    let headers = [
-        ("Connection", "close"),
-        ("Content-Type", content_type),
-        ("Cache-Control", "no-store"),
-        ("X-Content-Type-Options", "nosniff"),
-    ];
-    answer(method, &headers, body)
-}
-
-/// `200` with `body`, or without it if only the head was asked for.
-pub fn answer(method: Method, headers: &[(&str, &str)], body: Body) -> Answer {
-    let head = response(Status::Ok, headers, Content::LengthOnly(body.bytes().len()));
-    Answer { head, body: if method == Method::Head { Body::Fixed(b"") } else { body } }
-}
-
-fn plain(status: Status, headers: &[(&str, &str)], words: &str) -> Answer {
-    Answer { head: refusal(status, headers, words), body: Body::Fixed(b"") }
-}
+const TOO_LARGE: (Status, &str) = (Status::ContentTooLarge, "a report has at most 64 KiB");

@@ -1,5 +1,5 @@
-//! One connection to the monitor: a request, its answer, and parting in order. There is no second request: a report
-//! comes every two seconds, from each node once.
+//! One connection: a request, its answer, and parting in order. There is no second request: those who ask often do so
+//! every second or two, and a connection that waits costs a place.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 
-use super::report::REPORT_BYTES_MAX;
-use super::routes::{Answer, Desk, TOO_LARGE};
+use super::{Answer, Desk, Reception, Ticket};
 use crate::proto::http::{BodyDecoder, Content, HeadError, Request, Status, parse_request, response};
 
 /// A request must be complete so long after the connection, an answer taken so long after that.
@@ -46,8 +45,10 @@ pub enum Life {
 enum State {
     /// At most [`HEAD_BYTES_MAX`](crate::proto::http::HEAD_BYTES_MAX) and one read.
     Head(Vec<u8>),
-    /// At most [`REPORT_BYTES_MAX`].
+    /// At most [`Desk::BODY_BYTES_MAX`].
     Body(BodyDecoder, Vec<u8>),
+    /// The answer is not there yet.
+    Waiting(Ticket),
     Answer(Answer, usize),
     Linger(usize),
 }
@@ -72,10 +73,25 @@ impl Conn {
         now.saturating_duration_since(self.since) >= time_max
     }
 
+    /// What it waits for, beside its socket.
+    #[must_use]
+    pub fn ticket(&self) -> Option<Ticket> {
+        if let State::Waiting(ticket) = self.state { Some(ticket) } else { None }
+    }
+
+    /// The answer that it has waited for.
+    pub fn answer(&mut self, answer: Answer, now: Instant) {
+        self.since = now;
+        self.state = State::Answer(answer, 0);
+    }
+
     /// Something has happened on the socket: goes as far as it can.
-    pub fn go_on(&mut self, desk: &mut Desk, now: Instant) -> Life {
+    pub fn go_on(&mut self, desk: &mut impl Desk, now: Instant) -> Life {
         loop {
             let step = match &self.state {
+                // What it still says is read when the answer is out: an event that told of it is not lost, since then
+                // the socket is read until it would block.
+                State::Waiting(_) => return Life::Waits,
                 State::Answer(..) => self.send(now),
                 State::Head(_) | State::Body(..) | State::Linger(_) => self.read(desk, now),
             };
@@ -89,7 +105,7 @@ impl Conn {
         }
     }
 
-    fn read(&mut self, desk: &mut Desk, now: Instant) -> io::Result<Life> {
+    fn read(&mut self, desk: &mut impl Desk, now: Instant) -> io::Result<Life> {
         let mut buffer = [0; READ_BYTES];
         let read = self.socket.read(&mut buffer)?;
         if read == 0 {
@@ -115,15 +131,22 @@ impl Conn {
                     return Ok(Life::Over);
                 }
             }
-            State::Answer(..) => {}
+            State::Waiting(_) | State::Answer(..) => {}
         }
         Ok(Life::Waits)
     }
 
-    fn hear(&mut self, request: &Request, rest: &[u8], desk: &mut Desk, now: Instant) -> io::Result<Life> {
+    fn hear(
+        &mut self,
+        request: &Request,
+        rest: &[u8],
+        desk: &mut impl Desk,
+        now: Instant,
+    ) -> io::Result<Life> {
         match desk.receive(request, self.from, now) {
-            Err(answer) => self.answer(answer, now),
-            Ok(kind) => {
+            Reception::Answered(answer) => self.answer(answer, now),
+            Reception::Later(ticket) => self.state = State::Waiting(ticket),
+            Reception::Body(kind) => {
                 if rest.is_empty()
                     && request.is_http11()
                     && request.header_has_token("Expect", "100-continue")
@@ -139,15 +162,14 @@ impl Conn {
     }
 
     /// Takes bytes of the body.
-    fn gather(&mut self, mut bytes: &[u8], desk: &mut Desk, now: Instant) {
+    fn gather<D: Desk>(&mut self, mut bytes: &[u8], desk: &mut D, now: Instant) {
         let State::Body(decoder, body) = &mut self.state else { return };
-        loop {
+        let refusal = loop {
             match decoder.decode(bytes) {
                 Ok(decoded) => {
                     bytes = &bytes[decoded.consumed..];
-                    if body.len() + decoded.data.len() > REPORT_BYTES_MAX {
-                        let answer = desk.refuse(TOO_LARGE.0, TOO_LARGE.1, self.from, now);
-                        return self.answer(answer, now);
+                    if body.len() + decoded.data.len() > D::BODY_BYTES_MAX {
+                        break (Status::ContentTooLarge, "the body is too large".to_owned());
                     }
                     body.extend_from_slice(decoded.data);
                     if decoded.ended {
@@ -158,22 +180,16 @@ impl Conn {
                         return;
                     }
                 }
-                Err(error) => {
-                    let answer = desk.refuse(Status::BadRequest, &error.to_string(), self.from, now);
-                    return self.answer(answer, now);
-                }
+                Err(error) => break (Status::BadRequest, error.to_string()),
             }
-        }
-    }
-
-    fn refuse_head(&mut self, error: HeadError, desk: &mut Desk, now: Instant) {
-        let answer = desk.refuse(error.status(), &error.to_string(), self.from, now);
+        };
+        let answer = desk.refuse(refusal.0, &refusal.1, self.from, now);
         self.answer(answer, now);
     }
 
-    fn answer(&mut self, answer: Answer, now: Instant) {
-        self.since = now;
-        self.state = State::Answer(answer, 0);
+    fn refuse_head(&mut self, error: HeadError, desk: &mut impl Desk, now: Instant) {
+        let answer = desk.refuse(error.status(), &error.to_string(), self.from, now);
+        self.answer(answer, now);
     }
 
     fn send(&mut self, now: Instant) -> io::Result<Life> {
