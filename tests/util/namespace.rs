@@ -4,6 +4,12 @@ use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 
+/// Test processes whose numbers are less than so far apart have different networks.
+const PROCESSES: u32 = 800;
+
+/// Networks of one test process, two for each namespace.
+const NETWORKS_PER_PROCESS: u8 = 32;
+
 /// A host with two cables to this one: one to be cut, one to look at it by. Removed with the value.
 pub struct Namespace {
     /// Its name.
@@ -22,12 +28,14 @@ impl Namespace {
     pub fn new() -> Namespace {
         static COUNT: AtomicU8 = AtomicU8::new(1);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        // Other test processes may be at it at the same time.
-        let process = std::process::id() % 100;
+        // Other test processes may be at it at the same time: each has networks of its own.
+        let process = std::process::id() % PROCESSES;
+        let (second, first_third) = (process / 8, process % 8 * u32::from(NETWORKS_PER_PROCESS));
+        assert!(2 * number + 1 < NETWORKS_PER_PROCESS, "a test process has so many networks");
         let name = format!("ts{}-{number}", std::process::id());
         let cable = format!("tsc{}-{number}", std::process::id() % 100_000);
         let view = format!("tsv{}-{number}", std::process::id() % 100_000);
-        let network = |third: u8| Ipv4Addr::new(10, 100 + process as u8, third, 0);
+        let network = |own: u8| Ipv4Addr::new(10, 100 + second as u8, first_third as u8 + own, 0);
         run(&format!("ip netns add {name}"));
         let namespace = Namespace {
             address: host(network(2 * number), 2),
