@@ -2,7 +2,7 @@
 //!
 //! A [`run`] takes [`content`] that can be foretold, lets a [`feed`] send it to a server and [`receive`] take it from there;
 //! [`verify`] compares, and a [`report`] says what came of it. A [`lab`] starts [`servers`] itself, a [`floor`] among them,
-//! one after the other, and [`cases`] say what must come of that.
+//! one after the other, and [`cases`] say what must come of that. A [`soak`] lets time tell.
 
 pub mod address;
 pub mod cases;
@@ -22,5 +22,6 @@ pub mod report;
 pub mod results;
 pub mod run;
 pub mod servers;
+pub mod soak;
 pub mod table;
 pub mod verify;

@@ -6,7 +6,7 @@ use clap::Parser;
 
 mod command;
 
-use command::{Command, cases, compare, floor, run};
+use command::{Command, cases, compare, floor, run, soak};
 
 /// Loads stream servers: feeds them a transport stream, receives it thousands of times, checks every byte, measures.
 ///
@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Cases(arguments) => cases::run(&arguments),
+        Command::Soak(arguments) => soak::run(&arguments),
         Command::FloorSend(arguments) => floor::run(tsload::floor::Kind::Send, &arguments),
         Command::FloorRing(arguments) => floor::run(tsload::floor::Kind::Ring, &arguments),
     };

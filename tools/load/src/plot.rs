@@ -30,17 +30,27 @@ pub fn bars(title: &str, unit: &str, values: &[(String, f64)]) -> String {
     svg + "</svg>\n"
 }
 
-/// A line for each series; both axes are logarithmic, and so leave out what is not above 0.
+/// How values are spread along an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// By their ratios. What is not above 0 is left out.
+    Logarithmic,
+    /// By their differences, from 0 on. There are very many of them, so that no single one is marked.
+    Linear,
+}
+
+/// A line for each series.
 #[must_use]
-pub fn lines(title: &str, x_name: &str, y_name: &str, series: &[Series]) -> String {
+pub fn lines(title: &str, x_name: &str, y_name: &str, scale: Scale, series: &[Series]) -> String {
     const HEIGHT: f64 = 420.0;
     const LEFT: f64 = 70.0;
     const TOP: f64 = 50.0;
     const BOTTOM: f64 = 360.0;
     const RIGHT: f64 = 560.0;
-    let points = || series.iter().flat_map(|(_, points)| points).filter(|(x, y)| *x > 0.0 && *y > 0.0);
-    let x_axis = Axis::over(points().map(|(x, _)| *x), LEFT, RIGHT);
-    let y_axis = Axis::over(points().map(|(_, y)| *y), BOTTOM, TOP);
+    let is_shown = |(x, y): &&(f64, f64)| scale == Scale::Linear || *x > 0.0 && *y > 0.0;
+    let points = || series.iter().flat_map(|(_, points)| points).filter(is_shown);
+    let x_axis = Axis::over(scale, points().map(|(x, _)| *x), LEFT, RIGHT);
+    let y_axis = Axis::over(scale, points().map(|(_, y)| *y), BOTTOM, TOP);
     let mut svg = head(title, HEIGHT);
     for tick in x_axis.ticks() {
         let x = x_axis.place(tick);
@@ -56,14 +66,14 @@ pub fn lines(title: &str, x_name: &str, y_name: &str, series: &[Series]) -> Stri
     line(&mut svg, &text(LEFT - 8.0, TOP - 10.0, "start", y_name));
     for (index, (name, points)) in series.iter().enumerate() {
         let color = COLORS[index % COLORS.len()];
-        let places = points.iter().filter(|(x, y)| *x > 0.0 && *y > 0.0);
+        let places = points.iter().filter(is_shown);
         let places = places.map(|(x, y)| (x_axis.place(*x), y_axis.place(*y))).collect::<Vec<_>>();
         let path = places.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect::<Vec<_>>().join(" ");
         line(
             &mut svg,
             &format!(r#"<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"/>"#),
         );
-        for (x, y) in places {
+        for (x, y) in places.iter().filter(|_| scale == Scale::Logarithmic) {
             line(&mut svg, &format!(r#"<circle cx="{x:.1}" cy="{y:.1}" r="3.5" fill="{color}"/>"#));
         }
         let y = TOP + 20.0 * index as f64;
@@ -113,35 +123,55 @@ fn short(value: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
-/// A logarithmic axis from `start` to `end` on paper.
+/// An axis from `start` to `end` on paper.
 struct Axis {
+    scale: Scale,
     least: f64,
     most: f64,
     start: f64,
     end: f64,
 }
 
+/// Lines across a linear axis, about.
+const TICKS: f64 = 6.0;
+
 impl Axis {
-    fn over(values: impl Iterator<Item = f64>, start: f64, end: f64) -> Axis {
+    fn over(scale: Scale, values: impl Iterator<Item = f64>, start: f64, end: f64) -> Axis {
         let (least, most) = values.fold((f64::MAX, f64::MIN_POSITIVE), |(least, most), value| {
             (f64::min(least, value), f64::max(most, value))
         });
-        if least > most {
-            return Axis { least: 1.0, most: 10.0, start, end };
-        }
-        Axis { least: least / 1.2, most: most * 1.2, start, end }
+        let (least, most) = match scale {
+            _ if least > most => (1.0, 10.0),
+            Scale::Logarithmic => (least / 1.2, most * 1.2),
+            Scale::Linear => (0.0, most * 1.05),
+        };
+        Axis { scale, least, most, start, end }
     }
 
     fn place(&self, value: f64) -> f64 {
-        let share = (value / self.least).ln() / (self.most / self.least).ln();
+        let share = match self.scale {
+            Scale::Logarithmic => (value / self.least).ln() / (self.most / self.least).ln(),
+            Scale::Linear => (value - self.least) / (self.most - self.least),
+        };
         self.start + share * (self.end - self.start)
     }
 
-    /// 1, 2 and 5 times powers of ten.
+    /// 1, 2 and 5 times powers of ten, or multiples of one of these.
     fn ticks(&self) -> Vec<f64> {
-        let decades = (self.least.log10().floor() as i32)..=(self.most.log10().ceil() as i32);
-        let ticks = decades.flat_map(|decade| [1.0, 2.0, 5.0].map(|digit| digit * 10f64.powi(decade)));
-        ticks.filter(|tick| (self.least..=self.most).contains(tick)).collect()
+        let decades = |value: f64| value.log10().floor() as i32;
+        let round = |decade: i32| [1.0, 2.0, 5.0].map(|digit| digit * 10f64.powi(decade));
+        match self.scale {
+            Scale::Logarithmic => {
+                let ticks = (decades(self.least)..=decades(self.most) + 1).flat_map(round);
+                ticks.filter(|tick| (self.least..=self.most).contains(tick)).collect()
+            }
+            Scale::Linear => {
+                let wanted = (self.most - self.least) / TICKS;
+                let steps = (decades(wanted)..=decades(wanted) + 1).flat_map(round);
+                let step = steps.into_iter().find(|step| *step >= wanted).unwrap_or(wanted);
+                (0..).map(|count| f64::from(count) * step).take_while(|tick| *tick <= self.most).collect()
+            }
+        }
     }
 }
 
@@ -161,8 +191,22 @@ mod tests {
     fn plots_have_what_they_show() {
         let svg = bars("Cost <1>", "s/GB", &[("floor".to_owned(), 0.5), ("ours".to_owned(), 1.0)]);
         assert!(svg.contains("Cost &lt;1>") && svg.contains("0.5 s/GB") && svg.ends_with("</svg>\n"));
-        let svg = lines("p99", "receivers", "ms", &[("ours".to_owned(), vec![(100.0, 1.0), (1000.0, 12.0)])]);
+        let svg = lines(
+            "p99",
+            "receivers",
+            "ms",
+            Scale::Logarithmic,
+            &[("ours".to_owned(), vec![(100.0, 1.0), (1000.0, 12.0)])],
+        );
         assert_eq!((svg.matches("<circle").count(), svg.matches("<polyline").count()), (2, 1));
-        assert!(lines("none", "x", "y", &[]).ends_with("</svg>\n"));
+        let svg = lines(
+            "memory",
+            "minutes",
+            "MiB",
+            Scale::Linear,
+            &[("ours".to_owned(), vec![(0.0, 20.0), (60.0, 21.0)])],
+        );
+        assert!((0..=3).all(|tick| svg.contains(&format!(">{}</text>", tick * 20))), "{svg}");
+        assert!(lines("none", "x", "y", Scale::Linear, &[]).ends_with("</svg>\n"));
     }
 }

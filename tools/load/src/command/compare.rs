@@ -137,7 +137,7 @@ impl Arguments {
                         (name.clone(), points.collect())
                     };
                     let series: Vec<plot::Series> = self.servers.iter().map(points).collect();
-                    plot::lines(&title, "receivers", metric.unit, &series)
+                    plot::lines(&title, "receivers", metric.unit, plot::Scale::Logarithmic, &series)
                 }
             };
             (format!("compare-{name}"), svg)

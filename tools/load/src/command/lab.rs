@@ -55,8 +55,7 @@ impl Arguments {
     /// Takes this process to its core, and says where everything is.
     pub(crate) fn lab(&self) -> Result<Lab, String> {
         allow_descriptors_as_many_as_possible();
-        let tsload = std::env::current_exe().map_err(|error| format!("this program's own file: {error}"))?;
-        let built = tsload.parent().map(PathBuf::from).unwrap_or_default();
+        let programs = Programs::beside(self.tsstream.clone(), self.peers.clone())?;
         let has_both = cores() > self.server_core.max(self.load_core);
         if !has_both {
             eprintln!(
@@ -67,12 +66,7 @@ impl Arguments {
             stay_on(self.load_core)?;
         }
         Ok(Lab {
-            programs: Programs {
-                tsstream: self.tsstream.clone().unwrap_or_else(|| built.join("tsstream")),
-                tsload,
-                built,
-                peers: self.peers.clone(),
-            },
+            programs,
             server_core: has_both.then_some(self.server_core),
             measure_ns: self.measure_ns(),
             progress: progress(),

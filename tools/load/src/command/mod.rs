@@ -7,6 +7,7 @@ pub(crate) mod compare;
 pub(crate) mod floor;
 mod lab;
 pub(crate) mod run;
+pub(crate) mod soak;
 mod values;
 
 #[derive(Debug, Subcommand)]
@@ -17,6 +18,8 @@ pub(crate) enum Command {
     Compare(Box<compare::Arguments>),
     /// Run the cases that tsstream is judged by, and print the table of targets, ratios and verdicts
     Cases(Box<cases::Arguments>),
+    /// Keep two nodes busy for long, and say whether what they hold grows
+    Soak(soak::Arguments),
     /// Be the least server: a `send` of each burst to each receiver
     FloorSend(floor::Arguments),
     /// Be the least server that copes with overload: a ring, a cursor per receiver, `writev` of what is pending

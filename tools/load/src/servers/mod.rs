@@ -18,6 +18,7 @@ mod tsstream;
 
 pub use peers::{PEERS, Recipe};
 pub use tsstream::{Input, Tsstream};
+pub(crate) use tsstream::{listening, start_configured};
 
 /// So long a server may take to start, and to end.
 const PATIENCE_NS: u64 = 5_000_000_000;
@@ -47,6 +48,18 @@ pub struct Programs {
     pub built: PathBuf,
     /// The directory `peers` of the harness.
     pub peers: PathBuf,
+}
+
+impl Programs {
+    /// Those built along with this one, but for `tsstream` if it is given.
+    ///
+    /// # Errors
+    /// When the system does not say where this program is.
+    pub fn beside(tsstream: Option<PathBuf>, peers: PathBuf) -> Result<Programs, String> {
+        let tsload = std::env::current_exe().map_err(|error| format!("this program's own file: {error}"))?;
+        let built = tsload.parent().map(PathBuf::from).unwrap_or_default();
+        Ok(Programs { tsstream: tsstream.unwrap_or_else(|| built.join("tsstream")), tsload, built, peers })
+    }
 }
 
 /// A server that has been started; dropping it ends it.

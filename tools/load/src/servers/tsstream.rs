@@ -65,20 +65,15 @@ impl Tsstream {
         core: Option<usize>,
         programs: &Programs,
     ) -> Result<Running, String> {
-        let directory = Directory::make()?;
-        let file = directory.write("app.conf", &self.configuration(streams))?;
-        let mut command = Command::new(&programs.tsstream);
-        command.arg("-c").arg(file).env_remove("RUST_LOG");
-        let mut child = spawn(&mut command, &directory, core).map_err(|why| {
-            format!("{why}; build it first: cargo build --release, or say where it is: --tsstream FILE")
-        })?;
-        let said = directory.wait_for(&mut child, |said| said.lines().any(|line| line.ends_with("ready")))?;
+        let mut running = start_configured(&self.configuration(streams), core, programs)?;
+        let said = running.said();
         let names: Vec<String> = (1..=streams).map(stream_name).collect();
         let inputs = names.iter().map(|name| self.input_address(&said, name));
         let port = listening(&said, "websocket").next().ok_or("says no port for receivers")?;
         let targets = names.iter().map(|name| format!("ws://{}/{name}", port.0).parse());
-        let (feeds, targets) = (inputs.collect::<Result<_, _>>()?, targets.collect::<Result<_, _>>()?);
-        Ok(Running { child, directory, feeds, targets })
+        running.feeds = inputs.collect::<Result<_, _>>()?;
+        running.targets = targets.collect::<Result<_, _>>()?;
+        Ok(running)
     }
 
     fn configuration(&self, streams: usize) -> String {
@@ -120,13 +115,30 @@ impl Tsstream {
     }
 }
 
+/// Starts ours on any configuration and waits until it is ready. Of its addresses it has said what there is to know.
+pub(crate) fn start_configured(
+    configuration: &str,
+    core: Option<usize>,
+    programs: &Programs,
+) -> Result<Running, String> {
+    let directory = Directory::make()?;
+    let file = directory.write("app.conf", configuration)?;
+    let mut command = Command::new(&programs.tsstream);
+    command.arg("-c").arg(file).env_remove("RUST_LOG");
+    let mut child = spawn(&mut command, &directory, core).map_err(|why| {
+        format!("{why}; build it first: cargo build --release, or say where it is: --tsstream FILE")
+    })?;
+    directory.wait_for(&mut child, |said| said.lines().any(|line| line.ends_with("ready")))?;
+    Ok(Running { child, directory, feeds: Vec::new(), targets: Vec::new() })
+}
+
 /// The first stream has the name that a stream has without a name.
 fn stream_name(number: usize) -> String {
     if number == 1 { "live".to_owned() } else { format!("s{number}") }
 }
 
 /// Addresses in lines like `… listening: [backstream] tcp 127.0.0.1:40123 stream live`, and what follows them.
-fn listening<'a>(said: &'a str, protocol: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+pub(crate) fn listening<'a>(said: &'a str, protocol: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
     said.lines().filter_map(move |line| {
         let (_, rest) = line.split_once("listening: [")?;
         let (_, rest) = rest.split_once("] ")?;
