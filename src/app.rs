@@ -2,6 +2,8 @@
 //!
 //! Nothing else names both ingest and the workers.
 
+mod reloader;
+
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -13,12 +15,15 @@ use std::time::Duration;
 
 use mio::net::TcpListener;
 
+pub use reloader::Read;
+use reloader::Reloader;
+
 use crate::balance::Balance;
 use crate::config::{
     Config, Datagrams, Format, Framing, HopProtocol, InputProtocol, NextHop, ReceiverPort, ReceiverProtocol,
     RunMode, Stream,
 };
-use crate::front::{Front, Limits};
+use crate::front::Front;
 use crate::hops::{self, Hops, Own, Waits};
 use crate::identity::NodeId;
 use crate::ingest::Ingest;
@@ -27,6 +32,7 @@ use crate::mailbox::{Sender, ToIngest, ToWorker, WorkerId};
 use crate::metrics::OutputMetrics;
 use crate::monitor::{self, Monitor};
 use crate::net::{self, BindError};
+use crate::places::Places;
 use crate::worker::{Settings, Worker};
 
 /// As Rust's own for a panic of the main thread.
@@ -142,11 +148,12 @@ impl App {
         lines
     }
 
-    /// Runs until a signal asks the process to end.
+    /// Runs until a signal asks the process to end. At SIGHUP, `read` is called on a side thread to read the configuration
+    /// again.
     ///
     /// # Errors
     /// When the system gives no thread or no descriptor.
-    pub fn run(self) -> Result<(), StartError> {
+    pub fn run(self, read: Read) -> Result<(), StartError> {
         self.log_addresses();
         let metrics = Arc::new(output_metrics(&self.config));
         let layout = CurrentLayout::new(self.layout());
@@ -154,28 +161,29 @@ impl App {
         let source = monitor::Source {
             identity: self.identity,
             genesis: self.config.run_mode == RunMode::Normal,
-            layout,
+            layout: Arc::clone(&layout),
             input: self.ingest.metrics(),
             output: Arc::clone(&metrics),
         };
-        let own = self.own_addresses();
+        let (own, input) = (self.own_addresses(), self.ingest.metrics());
         let App { config, identity, ingest, to_ingest, listeners, monitor } = self;
         if let Some(monitor) = monitor {
             return monitor.run().map_err(|error| StartError::System("the monitor can't be set up", error));
         }
-        let (workers, senders) = workers(&config, identity, &metrics, &to_ingest)?;
+        let places = Places::new(config.clients_max, config.clients_per_ip_max);
+        let parts = Parts { identity, metrics: Arc::clone(&metrics), places };
+        let (workers, senders) = workers(&config, &parts, &to_ingest)?;
         let balance = Balance::new(senders.clone());
         let hops = hops(&config, own, &metrics, balance.clone(), &to_ingest)?;
         let of_hops = hops.iter().map(|(_, sender)| sender.clone());
         let all_senders: Vec<_> = senders.iter().cloned().chain(of_hops).collect();
-        let limits = Limits {
-            clients_max: config.clients_max,
-            clients_per_ip_max: config.clients_per_ip_max,
-            drain: config.drain,
-        };
-        let front = Front::new(listeners, balance, all_senders.clone(), limits, now())
-            .map_err(|error| StartError::System("the front thread can't be set up", error))?;
-        let ingest = spawn("ingest".into(), move || ingest.run(all_senders))?;
+        // One request that waits stands for any number of them.
+        let (reload, requests) = crossbeam_channel::bounded(1);
+        let (front, to_front) =
+            Front::new(listeners, balance, all_senders.clone(), reload, config.drain, now())
+                .map_err(|error| StartError::System("the front thread can't be set up", error))?;
+        let ingest_workers = all_senders.clone();
+        let ingest = spawn("ingest".into(), move || ingest.run(ingest_workers))?;
         let mut threads = Vec::with_capacity(workers.len() + 1);
         for (index, (worker, sender)) in workers.into_iter().zip(senders).enumerate() {
             threads.push((spawn(format!("worker {index}"), move || worker.run())?, sender));
@@ -189,6 +197,17 @@ impl App {
             monitor::start(source, destination)
                 .map_err(|error| StartError::System("the reporter can't be started", error))?;
         }
+        let reloader = Reloader {
+            read,
+            running: config,
+            parts,
+            input,
+            layout,
+            workers: all_senders,
+            ingest: to_ingest.clone(),
+            front: to_front,
+        };
+        spawn("reloader".into(), move || reloader.run(&requests))?;
         log::info!("ready");
         front.run();
         for (thread, sender) in threads {
@@ -237,38 +256,44 @@ impl App {
 
     /// One line for each open address, for people and for programs that start a node with port 0.
     fn log_addresses(&self) {
-        for (stream, address) in self.inputs() {
-            let protocol = input_protocol(stream.protocol);
-            log::info!("listening: [{}] {protocol} {address} stream {}", stream.section, stream.name);
-        }
-        for stream in self.config.streams.iter().filter(|stream| !stream.upstreams.is_empty()) {
-            log::info!("pulling: [{}] stream {} from {}", stream.section, stream.name, upstreams(stream));
-        }
-        for (port, address) in self.outputs() {
-            let protocol = match port.protocol {
-                ReceiverProtocol::WebSocket => "websocket",
-                ReceiverProtocol::Tcp => "tcp",
-            };
-            log::info!("listening: [{}] {protocol} {address}", port.section);
-        }
+        self.inputs().into_iter().for_each(|(stream, address)| log_input(stream, address));
+        self.config.streams.iter().filter(|stream| !stream.upstreams.is_empty()).for_each(log_pull);
+        self.outputs().into_iter().for_each(|(port, address)| log_output(port, address));
         if let Some(monitor) = &self.monitor {
             log::info!("listening: [monitor] http {}", monitor.address());
         }
     }
 }
 
+/// What workers are given beside the configuration.
+#[derive(Debug)]
+struct Parts {
+    identity: NodeId,
+    metrics: Arc<OutputMetrics>,
+    places: Arc<Places>,
+}
+
+impl Parts {
+    fn settings(&self, config: &Config) -> Arc<Settings> {
+        Arc::new(Settings {
+            streams: config.streams.iter().map(|stream| (stream.name.clone(), stream.buffer)).collect(),
+            ports: config.ports.clone(),
+            trusted_proxies: config.trusted_proxies.clone(),
+            identity: self.identity,
+            metrics: Arc::clone(&self.metrics),
+            places: Arc::clone(&self.places),
+        })
+    }
+}
+
 fn workers(
     config: &Config,
-    identity: NodeId,
-    metrics: &Arc<OutputMetrics>,
+    parts: &Parts,
     to_ingest: &Sender<ToIngest>,
 ) -> Result<(Vec<Worker>, Vec<Sender<ToWorker>>), StartError> {
-    let streams = config.streams.iter().map(|stream| (stream.name.clone(), stream.buffer)).collect();
-    let metrics_again = Arc::clone(metrics);
-    let settings = Settings { streams, ports: config.ports.clone(), identity, metrics: metrics_again };
-    let settings = Arc::new(settings);
+    let settings = parts.settings(config);
     let make = |index| Worker::new(WorkerId(index), Arc::clone(&settings), to_ingest.clone(), now());
-    let made: io::Result<Vec<_>> = (0..metrics.workers.len()).map(make).collect();
+    let made: io::Result<Vec<_>> = (0..parts.metrics.workers.len()).map(make).collect();
     Ok(made.map_err(|error| StartError::System("a worker can't be set up", error))?.into_iter().unzip())
 }
 
@@ -357,13 +382,26 @@ fn publishing(stream: &Stream, address: SocketAddr) -> String {
     }
 }
 
-fn input_protocol(protocol: InputProtocol) -> &'static str {
-    match protocol {
+fn log_input(stream: &Stream, address: SocketAddr) {
+    let protocol = match stream.protocol {
         InputProtocol::Tcp => "tcp",
         InputProtocol::Udp => "udp",
         InputProtocol::Http => "http",
         InputProtocol::Pull => "pull",
-    }
+    };
+    log::info!("listening: [{}] {protocol} {address} stream {}", stream.section, stream.name);
+}
+
+fn log_pull(stream: &Stream) {
+    log::info!("pulling: [{}] stream {} from {}", stream.section, stream.name, upstreams(stream));
+}
+
+fn log_output(port: &ReceiverPort, address: SocketAddr) {
+    let protocol = match port.protocol {
+        ReceiverProtocol::WebSocket => "websocket",
+        ReceiverProtocol::Tcp => "tcp",
+    };
+    log::info!("listening: [{}] {protocol} {address}", port.section);
 }
 
 /// An address by which others reach a socket bound to `bound`: for one bound to all addresses, the one that this host

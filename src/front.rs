@@ -1,9 +1,7 @@
 //! The front thread: accepts receivers, enforces limits, gives each socket to the least loaded worker; hears signals.
 
-use std::collections::HashMap;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
@@ -13,8 +11,7 @@ use signal_hook_mio::v1_0::Signals;
 
 use crate::balance::Balance;
 use crate::logging::LogBudget;
-use crate::mailbox::{Sender, Service, ToWorker};
-use crate::places::{Admission, Places};
+use crate::mailbox::{Mailbox, Sender, Service, ToFront, ToWorker, mailbox};
 
 /// Connections accepted from one port before the others are looked at.
 const ACCEPTS_PER_TURN_MAX: usize = 256;
@@ -23,21 +20,20 @@ const ACCEPTS_PER_TURN_MAX: usize = 256;
 /// again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How often addresses without connections are forgotten.
-const SWEEP: Duration = Duration::from_secs(10);
+/// Messages that may wait: there is one at a time.
+const MAIL_MAX: usize = 4;
 
 /// While the node ends, how often it is looked whether everybody has gone.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
 const SIGNALS: Token = Token(usize::MAX);
+const MAIL: Token = Token(usize::MAX - 1);
 
-/// What the front runs on.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Receivers at once; 0 is no limit.
-    pub clients_max: usize,
-    /// Receivers at once from one address; 0 is no limit.
-    pub clients_per_ip_max: usize,
+/// What the front is told when the configuration has been read again.
+#[derive(Debug)]
+pub struct Renewal {
+    /// Further ports for receivers, after those that there are.
+    pub listeners: Vec<TcpListener>,
     /// How long receivers may take to be told goodbye.
     pub drain: Duration,
 }
@@ -49,22 +45,22 @@ pub struct Front {
     /// Listeners that may have a connection waiting of which no event will tell.
     waiting: Vec<usize>,
     signals: Signals,
+    mailbox: Mailbox<ToFront>,
+    /// Who reads the configuration again.
+    reload: crossbeam_channel::Sender<()>,
     workers: Balance,
     /// Who is told when the node ends.
     told: Vec<Sender<ToWorker>>,
-    places: Arc<Places>,
-    /// The places of each address that has a connection.
-    addresses: HashMap<IpAddr, Arc<Places>>,
-    limits: Limits,
+    drain: Duration,
     now: Instant,
     retry_at: Option<Instant>,
-    sweep_at: Instant,
     log: LogBudget,
 }
 
 impl Front {
     /// Takes over `listeners`, whose order is that of the receiver ports in the configuration, and the signals that end
-    /// the process. `told` are all that must hear of the end, the `workers` among them.
+    /// the process or have it `reload`. `told` are all that must hear of the end, the `workers` among them, for which
+    /// there are `drain`. The sender is for telling the front.
     ///
     /// # Errors
     /// When the system gives no descriptor for polling or for signals.
@@ -72,30 +68,34 @@ impl Front {
         mut listeners: Vec<TcpListener>,
         workers: Balance,
         told: Vec<Sender<ToWorker>>,
-        limits: Limits,
+        reload: crossbeam_channel::Sender<()>,
+        drain: Duration,
         now: Instant,
-    ) -> io::Result<Front> {
+    ) -> io::Result<(Front, Sender<ToFront>)> {
         let poll = Poll::new()?;
+        let (sender, mailbox) = mailbox(MAIL_MAX, poll.registry(), MAIL)?;
         for (index, listener) in listeners.iter_mut().enumerate() {
             poll.registry().register(listener, Token(index), Interest::READABLE)?;
         }
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
-        Ok(Front {
+        let log = LogBudget::new(10, 1, now);
+        let (waiting, retry_at) = (Vec::new(), None);
+        let front = Front {
             poll,
             listeners,
-            waiting: Vec::new(),
+            waiting,
             signals,
+            mailbox,
+            reload,
             workers,
             told,
-            places: Places::new(limits.clients_max),
-            addresses: HashMap::new(),
-            limits,
+            drain,
             now,
-            retry_at: None,
-            sweep_at: now + SWEEP,
-            log: LogBudget::new(10, 1, now),
-        })
+            retry_at,
+            log,
+        };
+        Ok((front, sender))
     }
 
     /// Accepts receivers until a signal asks the process to end, then sees them off; a second signal cuts that short.
@@ -105,7 +105,7 @@ impl Front {
         while !self.turn(&mut events) {}
         log::info!("asked to end: saying goodbye to {} connections", self.workers.connections());
         self.listeners.clear();
-        self.drain(&mut events);
+        self.see_off(&mut events);
     }
 
     /// One turn of the loop. Returns whether a signal asked to end.
@@ -118,6 +118,7 @@ impl Front {
                         return true;
                     }
                 }
+                MAIL => self.empty_mailbox(),
                 Token(index) if !self.waiting.contains(&index) => self.waiting.push(index),
                 Token(_) => {}
             }
@@ -129,10 +130,6 @@ impl Front {
             }
         }
         self.workers.flush();
-        if self.now >= self.sweep_at {
-            self.sweep_at = self.now + SWEEP;
-            self.addresses.retain(|_, connections| Arc::strong_count(connections) > 1);
-        }
         false
     }
 
@@ -142,11 +139,11 @@ impl Front {
     )]
     fn wait(&mut self, events: &mut Events) {
         let timeout = match self.retry_at {
-            Some(at) => at.saturating_duration_since(self.now),
-            None if self.waiting.is_empty() => SWEEP,
-            None => Duration::ZERO,
+            Some(at) => Some(at.saturating_duration_since(self.now)),
+            None if self.waiting.is_empty() => None,
+            None => Some(Duration::ZERO),
         };
-        if let Err(error) = self.poll.poll(events, Some(timeout))
+        if let Err(error) = self.poll.poll(events, timeout)
             && error.kind() != ErrorKind::Interrupted
         {
             log::error!("front: polling failed: {error}");
@@ -154,12 +151,27 @@ impl Front {
         self.now = Instant::now();
     }
 
-    /// Hears the signals. Left alone, SIGHUP would end the process, and operators send it to mean something else.
+    fn empty_mailbox(&mut self) {
+        self.mailbox.look();
+        while let Some(ToFront::Renew(Renewal { listeners, drain })) = self.mailbox.take() {
+            self.drain = drain;
+            for mut listener in listeners {
+                let token = Token(self.listeners.len());
+                if let Err(error) = self.poll.registry().register(&mut listener, token, Interest::READABLE) {
+                    log::error!("a new port for receivers can't be watched: {error}");
+                }
+                self.listeners.push(listener);
+            }
+        }
+    }
+
+    /// Hears the signals: one that ends the process, or SIGHUP, by which the configuration is read again.
     fn is_asked_to_end(&mut self) -> bool {
         let (hang_ups, ends): (Vec<i32>, Vec<i32>) =
             self.signals.pending().partition(|&signal| signal == SIGHUP);
         if !hang_ups.is_empty() {
-            log::warn!("SIGHUP: the configuration can't be read again while running yet; restart the node");
+            // Where one request waits already, it stands for this one as well.
+            let _ = self.reload.try_send(());
         }
         !ends.is_empty()
     }
@@ -190,12 +202,7 @@ impl Front {
 
     /// Gives a connection to the worker with the fewest.
     fn assign(&mut self, socket: TcpStream, peer: SocketAddr, port: usize) {
-        let per_ip = self.limits.clients_per_ip_max;
-        let of_address = self.addresses.entry(peer.ip().to_canonical());
-        let address = Arc::clone(of_address.or_insert_with(|| Places::new(per_ip)));
-        let admission = Admission { node: Arc::clone(&self.places), address };
-        let service = Service::Port { index: port, admission };
-        if self.workers.assign(socket, peer, service).is_err()
+        if self.workers.assign(socket, peer, Service::Port { index: port }).is_err()
             && let Some(spent) = self.log.spend(self.now)
         {
             log::warn!("{peer} was turned away: more connections at once than the workers can take{spent}");
@@ -204,8 +211,8 @@ impl Front {
 
     /// Tells the workers to say goodbye and waits until the last connection has gone, the time is over, or another
     /// signal comes.
-    fn drain(&mut self, events: &mut Events) {
-        let deadline = self.now + self.limits.drain;
+    fn see_off(&mut self, events: &mut Events) {
+        let deadline = self.now + self.drain;
         let mut untold = std::mem::take(&mut self.told);
         loop {
             // A full mailbox refuses the message; its worker is about to make room. (One that has ended always does.)

@@ -35,4 +35,5 @@ pub mod monitor;
 pub mod logging;
 pub mod limits;
 pub mod demo;
+pub mod reload;
 pub mod app;

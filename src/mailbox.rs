@@ -13,8 +13,9 @@ use mio::net::TcpStream;
 use mio::{Registry, Token, Waker};
 
 use crate::chunk::SharedChunk;
+use crate::front;
+use crate::ingest;
 use crate::metrics::OutputMetrics;
-use crate::places::Admission;
 use crate::proto::relay::Path;
 use crate::proto::ts::Codecs;
 use crate::resolver::Addresses;
@@ -65,10 +66,8 @@ pub struct Newcomer {
 pub enum Service {
     /// A receiver has connected to us.
     Port {
-        /// The listening port it came through, an index in the order of the configuration.
+        /// The listening port it came through; see [`Settings::ports`].
         index: usize,
-        /// Where it must find a place to be sent a stream.
-        admission: Admission,
     },
     /// We have connected to a next hop.
     Hop(Line),
@@ -133,6 +132,13 @@ impl Drop for Line {
     }
 }
 
+/// What the front is told.
+#[derive(Debug)]
+pub enum ToFront {
+    /// The configuration has been read again.
+    Renew(front::Renewal),
+}
+
 /// What ingest is told.
 #[derive(Debug)]
 pub enum ToIngest {
@@ -142,6 +148,8 @@ pub enum ToIngest {
     Unsubscribe(WorkerId, StreamId),
     /// From a resolver: the addresses that were asked for, and who asked.
     Resolved(usize, Addresses),
+    /// The configuration has been read again.
+    Renew(Box<ingest::Renewal>),
     /// From front: end now.
     Stop,
 }

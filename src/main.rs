@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tsstream::app::App;
-use tsstream::config::{self, Loaded};
+use tsstream::config::{self, Loaded, Problem};
 use tsstream::demo::{self, Publisher};
 use tsstream::{limits, logging};
 
@@ -44,7 +44,15 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), String> {
-    let Loaded { mut config, warnings } = load(arguments.config.as_deref())?;
+    let is_demo = matches!(arguments.command, Some(Command::Demo));
+    let read = {
+        let path = arguments.config.clone();
+        move || load(path.as_deref(), is_demo)
+    };
+    let Loaded { config, warnings } = read().map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        lines.join("\n")
+    })?;
     if arguments.test {
         warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
         println!("the configuration is good");
@@ -53,10 +61,6 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     let log = logging::Log::start().map_err(|error| format!("the log can't be started: {error}"))?;
     if let Err(error) = limits::raise_descriptors() {
         log::warn!("the limit of open files can't be raised: {error}");
-    }
-    let is_demo = matches!(arguments.command, Some(Command::Demo));
-    if is_demo {
-        demo::take_over_input(&mut config);
     }
     let app = App::open(config).map_err(|error| error.to_string())?;
     log.print(format!("tsstream {}\n{}", env!("CARGO_PKG_VERSION"), app.greeting()));
@@ -67,21 +71,21 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     };
     let picture =
         picture.transpose().map_err(|error| format!("the test picture can't be started: {error}"))?;
-    let outcome = app.run().map_err(|error| error.to_string());
+    let outcome = app.run(Box::new(read)).map_err(|error| error.to_string());
     drop(picture);
     log.flush();
     outcome
 }
 
-fn load(path: Option<&Path>) -> Result<Loaded, String> {
+fn load(path: Option<&Path>, is_demo: bool) -> Result<Loaded, Vec<Problem>> {
     let default = Path::new(DEFAULT_CONFIG);
-    let loaded = match path {
-        Some(path) => config::load(path),
-        None if default.exists() => config::load(default),
-        None => return Ok(config::defaults()),
+    let mut loaded = match path {
+        Some(path) => config::load(path)?,
+        None if default.exists() => config::load(default)?,
+        None => config::defaults(),
     };
-    loaded.map_err(|problems| {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        lines.join("\n")
-    })
+    if is_demo {
+        demo::take_over_input(&mut loaded.config);
+    }
+    Ok(loaded)
 }

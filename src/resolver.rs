@@ -12,6 +12,9 @@ use crate::mailbox::Sender;
 /// other names.
 const THREADS_MAX: usize = 8;
 
+/// Questions that may wait. Beyond, the answer is an error, after which one asks again.
+const QUESTIONS_MAX: usize = 1024;
+
 /// Addresses of one host that are tried.
 const ADDRESSES_MAX: usize = 8;
 
@@ -23,6 +26,8 @@ pub type Addresses = io::Result<Vec<SocketAddr>>;
 #[derive(Debug)]
 pub struct Resolver<T> {
     questions: crossbeam_channel::Sender<Question>,
+    asked: crossbeam_channel::Receiver<Question>,
+    threads: usize,
     answers: Answers<T>,
 }
 
@@ -40,29 +45,29 @@ struct Question {
 }
 
 impl<T: Send + 'static> Resolver<T> {
-    /// For those who look for these hosts, each of whom has at most one question open. Answers go to `mailbox`, as what
-    /// `message` makes of who asked and of the addresses.
+    /// Answers go to `mailbox`, as what `message` makes of who asked and of the addresses.
+    pub fn new(mailbox: Sender<T>, message: fn(usize, Addresses) -> T) -> Resolver<T> {
+        let (questions, asked) = bounded(QUESTIONS_MAX);
+        Resolver { questions, asked, threads: 0, answers: Answers { mailbox, message } }
+    }
+
+    /// There are further ones who look for these hosts, each of whom will have at most one question open.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start<'a>(
-        hosts: impl Iterator<Item = &'a str>,
-        mailbox: Sender<T>,
-        message: fn(usize, Addresses) -> T,
-    ) -> io::Result<Resolver<T>> {
-        let answers = Answers { mailbox, message };
+    pub fn expect<'a>(&mut self, hosts: impl Iterator<Item = &'a str>) -> io::Result<()> {
         let names = hosts.filter(|host| host.parse::<IpAddr>().is_err()).count();
-        // Room for all.
-        let (sender, questions) = bounded::<Question>(names);
-        for _ in 0..names.min(THREADS_MAX) {
-            let (questions, mut answers) = (questions.clone(), answers.clone());
+        let wanted = THREADS_MAX.min(self.threads + names);
+        while self.threads < wanted {
+            let (questions, mut answers) = (self.asked.clone(), self.answers.clone());
             thread::Builder::new().name("resolver".into()).spawn(move || {
                 for question in questions {
                     answers.give(question.who, resolve(&question));
                 }
             })?;
+            self.threads += 1;
         }
-        Ok(Resolver { questions: sender, answers })
+        Ok(())
     }
 
     /// `who` wants the addresses of `host`. For what is an address already, the answer comes at once.

@@ -17,7 +17,7 @@ use tsstream::identity::NodeId;
 use tsstream::limits;
 use tsstream::mailbox::{Mailbox, Newcomer, Service, StreamId, StreamStatus, ToIngest, WorkerId, mailbox};
 use tsstream::metrics::OutputMetrics;
-use tsstream::places::{Admission, Places};
+use tsstream::places::Places;
 use tsstream::worker::Settings;
 use tsstream::worker::conn::{Conn, Desk};
 use tsstream::worker::shard::Shard;
@@ -89,6 +89,8 @@ impl Worker {
                 ports: vec![port],
                 identity: NodeId::random(),
                 metrics: OutputMetrics::new(0, 0, 0).into(),
+                trusted_proxies: IpList::default(),
+                places: Places::new(0, 0),
             },
             shard: Shard::new([buffer].into_iter(), ingest, WorkerId(0)),
             next: Cell::new(0),
@@ -105,7 +107,6 @@ impl Worker {
 
     fn connect(&mut self) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let admission = Admission { node: Places::new(0), address: Places::new(0) };
         for key in 0..RECEIVERS {
             let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             peer.set_nonblocking(true).unwrap();
@@ -116,7 +117,7 @@ impl Worker {
             let newcomer = Newcomer {
                 socket: mio::net::TcpStream::from_std(socket),
                 peer: address,
-                service: Service::Port { index: 0, admission: admission.clone() },
+                service: Service::Port { index: 0 },
                 counted: Arc::default(),
             };
             let mut conn = Conn::new(newcomer, self.now);

@@ -12,13 +12,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tsstream::balance::Balance;
-use tsstream::config;
+use tsstream::config::{self, IpList};
 use tsstream::demo::Looper;
 use tsstream::hops::{self, Hops, Own, Waits};
 use tsstream::identity::NodeId;
 use tsstream::ingest::Ingest;
 use tsstream::mailbox::{ToIngest, ToWorker, WorkerId};
 use tsstream::metrics::OutputMetrics;
+use tsstream::places::Places;
 use tsstream::worker::{self, Worker};
 
 /// What hardly differs between one flap and hundreds.
@@ -44,6 +45,8 @@ fn hundreds_of_flaps_leave_nothing_behind() {
         ports: vec![],
         identity: NodeId::random(),
         metrics: Arc::clone(&metrics),
+        trusted_proxies: IpList::default(),
+        places: Places::new(0, 0),
     };
     let (worker, mut to_worker) =
         Worker::new(WorkerId(0), Arc::new(settings), to_ingest.clone(), Instant::now()).unwrap();

@@ -129,9 +129,6 @@ fn limits(config: &mut Config, custom: &Scope, found: &mut Findings) {
     config.clients_max = custom.read("MaxClients", 0, found, &clients);
     config.clients_per_ip_max = custom.read("MaxClientsPerIp", 0, found, &clients);
     config.trusted_proxies = custom.read("TrustedProxies", IpList::default(), found, values::ip_list);
-    if !config.trusted_proxies.0.is_empty() {
-        found.warning("[custom] TrustedProxies is set, but this version does not heed it yet.".to_owned());
-    }
 }
 
 /// What goes out as RTP must be MPEG-TS: its payload type says so.

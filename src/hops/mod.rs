@@ -111,10 +111,8 @@ impl Hops {
         let poll = Poll::new()?;
         let (sender, mailbox) = mailbox(MAIL_MAX, poll.registry(), MAIL)?;
         let (to_hops, news) = mailbox.beside(NEWS_PER_HOP_MAX * settings.hops.len());
-        let resolver = {
-            let hosts = settings.hops.iter().map(|hop| hop.host.as_str());
-            Resolver::start(hosts, to_hops.clone(), ToHops::Resolved)?
-        };
+        let mut resolver = Resolver::new(to_hops.clone(), ToHops::Resolved);
+        resolver.expect(settings.hops.iter().map(|hop| hop.host.as_str()))?;
         let mut hops = Hops {
             poll,
             mailbox,

@@ -69,6 +69,11 @@ impl Framer {
         }
     }
 
+    /// It is cut like this from now on; what it is stays the same.
+    pub fn set_settings(&mut self, settings: FramerSettings) {
+        self.settings = settings;
+    }
+
     /// A publisher has come: nothing of the one before continues. Its first chunk, even if it is the first of all, has
     /// `follows_discontinuity` set. What an [`end_session`](Self::end_session) not called would have sealed is dropped.
     pub fn start_session(&mut self, now: Instant) {

@@ -52,6 +52,11 @@ impl Gate {
         Gate { authority, metrics, window: None }
     }
 
+    /// From now on these may publish. Who publishes already goes on.
+    pub fn set_authority(&mut self, authority: Authority) {
+        self.authority = authority;
+    }
+
     /// Whether `[authority]` lets `address` publish.
     pub fn allows(&self, address: IpAddr) -> bool {
         self.authority.allows(address)

@@ -20,6 +20,8 @@ mod timer;
 mod udp;
 mod wall;
 
+pub use port::{Port, open};
+
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::ControlFlow;
@@ -28,11 +30,10 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
 
-use crate::config::{self, Authority};
+use crate::config::{self, Authority, STREAMS_MAX};
 use crate::identity::NodeId;
 use crate::ingest::connections::Connections;
 use crate::ingest::gate::Gate;
-use crate::ingest::port::Port;
 use crate::ingest::pull::Pulls;
 use crate::ingest::stream::Outlet;
 use crate::ingest::streams::Streams;
@@ -44,8 +45,11 @@ use crate::net::BindError;
 
 const MAIL: Token = Token(0);
 const TIMER: Token = Token(1);
-/// The ports' tokens begin here, those of connections after the last port.
+/// The ports' tokens begin here, of which there is at most one for each stream; then come those of what is pulled, then
+/// those of connections.
 const FIRST_PORT: usize = 2;
+const FIRST_PULL: usize = FIRST_PORT + STREAMS_MAX;
+const FIRST_CONNECTION: usize = FIRST_PULL + pull::TOKENS_MAX;
 
 /// What one read can bring; one for all sockets.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -69,6 +73,17 @@ pub struct Ingest {
     settings: Vec<config::Stream>,
     authority: Authority,
     metrics: Arc<InputMetrics>,
+}
+
+/// What the thread is told when the configuration has been read again.
+#[derive(Debug)]
+pub struct Renewal {
+    /// Who may publish.
+    pub authority: Authority,
+    /// All streams: those that there are, and then further ones.
+    pub streams: Vec<config::Stream>,
+    /// What [`open`] has opened for those.
+    pub ports: Vec<Port>,
 }
 
 /// What a socket may use while it is served.
@@ -111,14 +126,19 @@ impl Ingest {
         let (sender, mailbox) = mailbox(MAIL_MAX, poll.registry(), MAIL).map_err(no_resources)?;
         let timer = Timer::new(poll.registry(), TIMER).map_err(no_resources)?;
         let registry = poll.registry().try_clone().map_err(no_resources)?;
-        let ports = port::bind(streams, &registry, FIRST_PORT)?;
+        let mut ports = port::open(streams, 0)?;
+        for (index, port) in ports.iter_mut().enumerate() {
+            port.register(&registry, Token(FIRST_PORT + index)).map_err(no_resources)?;
+        }
         let metrics = Arc::new(InputMetrics::new(streams.len()));
-        let first_pull = FIRST_PORT + ports.len();
         let pulls = registry.try_clone().and_then(|registry| {
-            Pulls::new(streams, node, registry, first_pull, sender.clone(), Arc::clone(&metrics), clock())
+            let mut pulls =
+                Pulls::new(node, registry, FIRST_PULL, sender.clone(), Arc::clone(&metrics), clock());
+            pulls.renew(streams, clock())?;
+            Ok(pulls)
         });
         let pulls = pulls.map_err(no_resources)?;
-        let connections = Connections::new(first_pull + pulls.tokens(), registry);
+        let connections = Connections::new(FIRST_CONNECTION, registry);
         let settings = streams.to_vec();
         let ingest =
             Ingest { poll, mailbox, timer, ports, pulls, connections, node, settings, authority, metrics };
@@ -255,6 +275,7 @@ impl Loop {
                 ToIngest::Subscribe(worker, stream) => self.streams.subscribe(worker, stream),
                 ToIngest::Unsubscribe(worker, stream) => self.streams.unsubscribe(worker, stream),
                 ToIngest::Resolved(who, addresses) => self.pulls.resolved(who, addresses, now),
+                ToIngest::Renew(renewal) => self.renew(*renewal, now),
                 ToIngest::Stop => {
                     self.streams.stop(now);
                     return ControlFlow::Break(());
@@ -262,6 +283,23 @@ impl Loop {
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// Takes over a configuration that has been read again.
+    fn renew(&mut self, renewal: Renewal, now: Instant) {
+        self.gate.set_authority(renewal.authority);
+        for mut port in renewal.ports {
+            let token = Token(FIRST_PORT + self.ports.len());
+            if let Err(error) = port.register(self.poll.registry(), token) {
+                log::error!("a new port for publishers can't be watched: {error}");
+            }
+            self.ports.push(port);
+        }
+        self.ports.iter_mut().for_each(|port| port.renew(&renewal.streams));
+        if let Err(error) = self.pulls.renew(&renewal.streams, now) {
+            log::error!("new upstreams can't be looked up: {error}");
+        }
+        self.streams.renew(renewal.streams);
     }
 
     fn tick(&mut self, now: Instant) {
@@ -284,7 +322,7 @@ impl Loop {
             let progress = match connections.owns(token) {
                 _ if pulls.owns(token) => pulls.serve(token, &mut turn),
                 true => connections.serve(token, &mut turn),
-                false => serve_port(&mut ports[token.0 - FIRST_PORT], connections, &mut turn),
+                false => serve_port(&mut ports[token.0 - FIRST_PORT], token, connections, &mut turn),
             };
             if progress == Progress::Later {
                 later.push(token);
@@ -294,9 +332,9 @@ impl Loop {
     }
 }
 
-fn serve_port(port: &mut Port, connections: &mut Connections, turn: &mut Turn) -> Progress {
+fn serve_port(port: &mut Port, token: Token, connections: &mut Connections, turn: &mut Turn) -> Progress {
     match port {
-        Port::Udp(input) => input.serve(turn),
+        Port::Udp(input) => input.serve(token, turn),
         Port::Tcp(listener, stream) => tcp::accept(listener, turn, |socket, peer, turn| {
             connections.take_tcp(*stream, socket, peer, turn)
         }),

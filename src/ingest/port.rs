@@ -1,5 +1,6 @@
 //! The sockets that the configuration asks for: TCP and HTTP listeners, UDP inputs.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -23,23 +24,19 @@ pub enum Port {
     Udp(UdpInput),
 }
 
-/// Opens what `streams` need, and registers it with tokens from `first_token` on.
+/// Opens what the streams from `first` on need and those before them do not have.
 ///
 /// # Errors
 /// The first that can't be opened.
-pub fn bind(
-    streams: &[config::Stream],
-    registry: &Registry,
-    first_token: usize,
-) -> Result<Vec<Port>, BindError> {
+pub fn open(streams: &[config::Stream], first: usize) -> Result<Vec<Port>, BindError> {
     let mut ports = Vec::new();
-    for (index, settings) in streams.iter().enumerate() {
+    for (index, settings) in streams.iter().enumerate().skip(first) {
         let failed = |source| BindError { section: settings.section.clone(), address: settings.bind, source };
         let shares = |(other, earlier): (usize, &config::Stream)| {
             other < index && earlier.protocol == InputProtocol::Http && earlier.bind == settings.bind
         };
-        let (id, token) = (StreamId(index), Token(first_token + ports.len()));
-        let mut port = match settings.protocol {
+        let id = StreamId(index);
+        ports.push(match settings.protocol {
             InputProtocol::Http if streams.iter().enumerate().any(shares) => continue,
             InputProtocol::Http => {
                 let listener = net::listen(&settings.section, settings.bind)?;
@@ -48,21 +45,35 @@ pub fn bind(
             }
             InputProtocol::Pull => continue,
             InputProtocol::Tcp => Port::Tcp(net::listen(&settings.section, settings.bind)?, id),
-            InputProtocol::Udp => Port::Udp(UdpInput::bind(id, settings, token)?),
-        };
-        let registered = match &mut port {
-            Port::Tcp(listener, _) | Port::Http(listener, _) => {
-                registry.register(listener, token, Interest::READABLE)
-            }
-            Port::Udp(input) => registry.register(input.socket(), token, Interest::READABLE),
-        };
-        registered.map_err(failed)?;
-        ports.push(port);
+            InputProtocol::Udp => Port::Udp(UdpInput::bind(id, settings)?),
+        });
     }
     Ok(ports)
 }
 
 impl Port {
+    /// From now on `registry` tells by `token` when somebody is there.
+    ///
+    /// # Errors
+    /// When the system has no room to watch one more socket.
+    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        match self {
+            Port::Tcp(listener, _) | Port::Http(listener, _) => {
+                registry.register(listener, token, Interest::READABLE)
+            }
+            Port::Udp(input) => registry.register(input.socket(), token, Interest::READABLE),
+        }
+    }
+
+    /// The streams are these from now on: some may have come that share this port.
+    pub fn renew(&mut self, streams: &[config::Stream]) {
+        if let Port::Http(_, port) = self
+            && let Some(first) = port.streams.first()
+        {
+            port.streams = sharers(streams, streams[first.0].bind);
+        }
+    }
+
     /// What comes in here, and the address with the real port.
     pub fn addresses(&self) -> Vec<(StreamId, SocketAddr)> {
         match self {

@@ -93,8 +93,7 @@ impl Stream {
         workers: usize,
         metrics: Arc<InputMetrics>,
     ) -> Stream {
-        let framing =
-            FramerSettings { format: settings.format, coalesce: settings.coalesce, quiet: settings.quiet };
+        let framing = framer_settings(&settings);
         Stream {
             id,
             subscribers: Subscribers::new(id, workers),
@@ -108,6 +107,13 @@ impl Stream {
             shown: InputState::default(),
             settings,
         }
+    }
+
+    /// It is configured like this from now on. How it comes in stays the same.
+    pub fn renew(&mut self, settings: config::Stream) {
+        self.framer.set_settings(framer_settings(&settings));
+        self.ring.set_buffer(settings.buffer);
+        self.settings = settings;
     }
 
     /// Who publishes it.
@@ -325,4 +331,8 @@ impl Stream {
             kernel_drops: self.metrics().kernel_drops.value(),
         }
     }
+}
+
+fn framer_settings(settings: &config::Stream) -> FramerSettings {
+    FramerSettings { format: settings.format, coalesce: settings.coalesce, quiet: settings.quiet }
 }

@@ -20,6 +20,8 @@ use crate::proto::relay::{Path, Stamp};
 #[derive(Debug)]
 pub struct Streams {
     streams: Vec<Stream>,
+    node: NodeId,
+    metrics: Arc<InputMetrics>,
     outlet: Outlet,
     /// Those with bytes not sealed yet.
     waiting: Vec<StreamId>,
@@ -39,11 +41,33 @@ impl Streams {
         outlet: Outlet,
         metrics: &Arc<InputMetrics>,
     ) -> Streams {
-        let workers = outlet.senders.len();
-        let stream =
-            |(index, settings)| Stream::new(StreamId(index), settings, node, workers, Arc::clone(metrics));
-        let streams = settings.into_iter().enumerate().map(stream).collect();
-        Streams { streams, outlet, waiting: Vec::new(), published: 0, owing: true, orphans: Vec::new() }
+        let mut streams = Streams {
+            streams: Vec::with_capacity(settings.len()),
+            node,
+            metrics: Arc::clone(metrics),
+            outlet,
+            waiting: Vec::new(),
+            published: 0,
+            owing: false,
+            orphans: Vec::new(),
+        };
+        streams.renew(settings);
+        streams
+    }
+
+    /// The streams are configured like this from now on. There may be more than before.
+    pub fn renew(&mut self, settings: Vec<config::Stream>) {
+        let workers = self.outlet.senders.len();
+        for (index, settings) in settings.into_iter().enumerate() {
+            if let Some(stream) = self.streams.get_mut(index) {
+                stream.renew(settings);
+                continue;
+            }
+            let metrics = Arc::clone(&self.metrics);
+            self.streams.push(Stream::new(StreamId(index), settings, self.node, workers, metrics));
+            // Its status, to every worker.
+            self.owing = true;
+        }
     }
 
     /// How the stream is configured.

@@ -35,7 +35,6 @@ const REPLACED_MAX: usize = 4;
 pub struct UdpInput {
     socket: UdpSocket,
     stream: StreamId,
-    token: Token,
     format: Format,
     /// The only sender to take.
     source: Option<IpAddr>,
@@ -57,7 +56,7 @@ struct Received {
 
 impl UdpInput {
     /// Opens the stream's socket.
-    pub fn bind(stream: StreamId, settings: &config::Stream, token: Token) -> Result<UdpInput, BindError> {
+    pub fn bind(stream: StreamId, settings: &config::Stream) -> Result<UdpInput, BindError> {
         let socket = net::udp_input(&settings.section, settings.bind, settings.source, settings.interface)?;
         let buffer_bytes = SockRef::from(&socket).recv_buffer_size().unwrap_or_default();
         if buffer_bytes < RECEIVE_BUFFER_BYTES_ENOUGH {
@@ -71,7 +70,6 @@ impl UdpInput {
         Ok(UdpInput {
             socket,
             stream,
-            token,
             format: settings.format,
             source: settings.source,
             control: nix::cmsg_space!(i32, u32),
@@ -96,8 +94,8 @@ impl UdpInput {
         self.socket.local_addr()
     }
 
-    /// Reads on.
-    pub fn serve(&mut self, turn: &mut Turn) -> Progress {
+    /// Reads on from the socket, which is known by `token`.
+    pub(super) fn serve(&mut self, token: Token, turn: &mut Turn) -> Progress {
         for _ in 0..RECEIVES_PER_TURN_MAX {
             let received = match self.receive(turn) {
                 Ok(received) => received,
@@ -109,7 +107,7 @@ impl UdpInput {
                     return Progress::Later;
                 }
             };
-            match self.admit(received.from, turn) {
+            match self.admit(received.from, token, turn) {
                 Ok(()) => self.feed(&received, turn),
                 Err(refusal) => {
                     let name = &turn.streams.settings(self.stream).name;
@@ -144,7 +142,7 @@ impl UdpInput {
     }
 
     /// Sees to it that `from` is the publisher, if it may be.
-    fn admit(&mut self, from: SocketAddr, turn: &mut Turn) -> Result<(), Refusal> {
+    fn admit(&mut self, from: SocketAddr, token: Token, turn: &mut Turn) -> Result<(), Refusal> {
         let current = turn.streams.publisher(self.stream).map(|publisher| publisher.peer);
         if current == Some(from) {
             return Ok(());
@@ -169,7 +167,7 @@ impl UdpInput {
             }
         }
         self.numbering = Numbering::default();
-        turn.streams.begin(self.stream, self.token, from, turn.now);
+        turn.streams.begin(self.stream, token, from, turn.now);
         Ok(())
     }
 

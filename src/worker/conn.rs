@@ -1,27 +1,29 @@
 //! One connection of a receiver: reading its request, answering it, sending it a stream, and parting in order.
 //!
 //! ```text
-//! Head ──► Answer ──► Head (keep-alive) or Lingering
-//!   └────► Streaming ──► Lingering ──► gone
+//! Preface ──► Head ──► Answer ──► Head (keep-alive) or Lingering
+//!     └─────────┴────► Streaming ──► Lingering ──► gone
 //! ```
 
 use std::io::{ErrorKind, IoSlice, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 
+use super::client::Client;
 use super::leave::Leave;
 use super::outbox::{Form, Outbox};
 use super::routes::{Answer, Route};
 use super::shard::Shard;
 use super::streaming::{Patience, Pumped, Streaming, Tally};
 use super::{Settings, routes};
-use crate::config::{ReceiverProtocol, Start};
+use crate::config::{IpList, ReceiverProtocol, Start};
 use crate::mailbox::{Newcomer, Service, StreamId};
 use crate::places::Admitted;
 use crate::proto::http;
+use crate::proto::proxy::{self, NoHeader};
 use crate::proto::relay::{self, Origin, Path};
 use crate::proto::ws;
 use crate::ring::Ring;
@@ -87,8 +89,8 @@ pub enum Next {
 pub struct Conn {
     /// The socket, for registering it.
     pub socket: TcpStream,
-    /// The other end.
-    pub peer: SocketAddr,
+    /// Whom it is for.
+    pub client: Client,
     /// When it was accepted.
     pub opened: Instant,
     /// What it is there for.
@@ -136,6 +138,8 @@ pub enum Over {
 
 #[derive(Debug)]
 enum State {
+    /// A trusted proxy has connected, which may say for whom it does, and over bare TCP must.
+    Preface { bytes: Vec<u8>, since: Instant },
     /// The request is being read.
     Head { bytes: Vec<u8>, since: Instant, time_max: Duration },
     /// A complete answer is being sent; `rest` is what came after its request.
@@ -167,7 +171,7 @@ impl Conn {
         let state = State::Head { bytes: Vec::new(), since: now, time_max: HEAD_TIME_MAX };
         Conn {
             socket: newcomer.socket,
-            peer: newcomer.peer,
+            client: Client::new(newcomer.peer),
             opened: now,
             service: newcomer.service,
             joined: None,
@@ -180,19 +184,28 @@ impl Conn {
         }
     }
 
-    /// To be called once the connection has its key: over bare TCP the stream is sent without being asked for.
+    /// To be called once the connection has its key: over bare TCP the stream is sent without being asked for, unless a
+    /// trusted proxy must say first for whom.
     pub fn begin(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
         let port = match &self.service {
-            Service::Port { index, .. } => &desk.settings.ports[*index],
+            Service::Port { index } => &desk.settings.ports[*index],
             Service::Hop(line) => return self.stream(line.stream, Over::Hop, None, Vec::new(), &[], desk),
         };
-        if port.protocol == ReceiverProtocol::WebSocket {
+        if desk.settings.trusted_proxies.contains(self.client.ip()) {
+            self.state = State::Preface { bytes: Vec::new(), since: desk.now };
             return Ok(Next::Wait);
         }
-        if port.filter.contains(self.peer.ip()) {
+        match port.protocol {
+            ReceiverProtocol::WebSocket => Ok(Next::Wait),
+            ReceiverProtocol::Tcp => self.stream_unasked(port.stream, &port.filter, desk),
+        }
+    }
+
+    /// Over bare TCP.
+    fn stream_unasked(&mut self, stream: StreamId, filter: &IpList, desk: &mut Desk) -> Result<Next, Leave> {
+        if filter.contains(self.client.ip()) {
             return Err(Leave::Filtered);
         }
-        let stream = port.stream;
         self.stream(stream, Over::Tcp, None, Vec::new(), &[], desk)
     }
 
@@ -222,6 +235,12 @@ impl Conn {
                 Err(error) => return Err(Leave::Socket(error.kind())),
             };
             match &mut self.state {
+                State::Preface { bytes, .. } => {
+                    bytes.extend_from_slice(&scratch[..read]);
+                    if self.read_preface(desk)? == Next::Resume {
+                        return Ok(Next::Resume);
+                    }
+                }
                 State::Head { bytes, .. } => {
                     bytes.extend_from_slice(&scratch[..read]);
                     if self.read_head(desk)? == Next::Resume {
@@ -256,7 +275,7 @@ impl Conn {
                 self.pump(desk)
             }
             State::Answer { .. } => self.send_answer(desk),
-            State::Head { .. } | State::Lingering { .. } => Ok(Next::Wait),
+            State::Preface { .. } | State::Head { .. } | State::Lingering { .. } => Ok(Next::Wait),
         }
     }
 
@@ -291,6 +310,7 @@ impl Conn {
         let now = desk.now;
         let patience = patience(&self.service, self.joined, desk.settings);
         match &mut self.state {
+            State::Preface { since, .. } if now.duration_since(*since) >= HEAD_TIME_MAX => Err(Leave::Silent),
             State::Head { bytes, since, time_max } if now.duration_since(*since) >= *time_max => {
                 if bytes.is_empty() {
                     return Err(Leave::Silent);
@@ -341,7 +361,7 @@ impl Conn {
     /// The node is ending: says goodbye in the way of the protocol.
     pub fn drain(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
         match &mut self.state {
-            State::Head { .. } => Err(Leave::NodeEnds),
+            State::Preface { .. } | State::Head { .. } => Err(Leave::NodeEnds),
             State::Answer { answer, .. } => {
                 answer.keep_alive = false;
                 Ok(Next::Wait)
@@ -377,16 +397,46 @@ impl Conn {
         }
     }
 
+    /// Looks for what a trusted proxy says first. It gathers no more bytes than a header has, and what one read adds.
+    fn read_preface(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
+        let State::Preface { bytes, since } = &mut self.state else { return Ok(Next::Wait) };
+        let Service::Port { index } = self.service else { return Ok(Next::Wait) };
+        let settings = desk.settings;
+        let port = &settings.ports[index];
+        let over_http = port.protocol == ReceiverProtocol::WebSocket;
+        let parsed = proxy::parse(bytes);
+        let rest = match parsed {
+            Ok(None) => return Ok(Next::Wait),
+            Ok(Some((header, header_len))) => {
+                self.client.connected(header);
+                bytes.split_off(header_len)
+            }
+            Err(NoHeader::Absent) if over_http => std::mem::take(bytes),
+            Err(NoHeader::Malformed) if over_http => Vec::new(),
+            Err(_) => return Err(Leave::NoProxyHeader),
+        };
+        self.state = State::Head { bytes: rest, since: *since, time_max: HEAD_TIME_MAX };
+        match port.protocol {
+            ReceiverProtocol::WebSocket if parsed == Err(NoHeader::Malformed) => {
+                let words = "the PROXY header can't be read";
+                self.answer(Answer::refusal(http::Status::BadRequest, words), desk)
+            }
+            ReceiverProtocol::WebSocket => self.read_head(desk),
+            ReceiverProtocol::Tcp => self.stream_unasked(port.stream, &port.filter, desk),
+        }
+    }
+
     /// Reads requests from the bytes gathered, until one needs more bytes, is answered, or becomes a stream.
     fn read_head(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
         let State::Head { bytes, .. } = &mut self.state else { return Ok(Next::Wait) };
-        let Service::Port { index, .. } = self.service else { return Ok(Next::Wait) };
+        let Service::Port { index } = self.service else { return Ok(Next::Wait) };
         let (request, head_len) = match http::parse_request(bytes) {
             Ok(Some(parsed)) => parsed,
             Ok(None) => return Ok(Next::Wait),
             Err(error) => return self.answer(Answer::refusal(error.status(), &error.to_string()), desk),
         };
         let rest = bytes.split_off(head_len);
+        self.client.asks(&request, &desk.settings.trusted_proxies);
         match routes::route(&request, desk.settings, &desk.settings.ports[index], desk.shard) {
             Route::Answer(answer) => {
                 self.state = State::Head { bytes: rest, since: desk.now, time_max: HEAD_TIME_MAX };
@@ -446,8 +496,8 @@ impl Conn {
     ) -> Result<Next, Leave> {
         let start = match &self.service {
             Service::Hop(_) => Start::Keyframe,
-            Service::Port { index, admission } => {
-                self.admitted = admission.admit();
+            Service::Port { index } => {
+                self.admitted = desk.settings.places.admit(self.client.ip());
                 if self.admitted.is_none() {
                     return self.turn_away(over, desk);
                 }
@@ -566,7 +616,7 @@ impl Conn {
 fn patience(service: &Service, joined: Option<Joined>, settings: &Settings) -> Patience {
     match service {
         _ if joined.is_some_and(|joined| joined.over == Over::Relay) => HOP_PATIENCE,
-        Service::Port { index, .. } => {
+        Service::Port { index } => {
             let port = &settings.ports[*index];
             Patience { lag_max: port.lag_max, stall_max: port.stall_max }
         }

@@ -22,6 +22,8 @@ pub enum Leave {
     Violation(Violation),
     /// Its address is in `FilterIps`.
     Filtered,
+    /// A trusted proxy did not say for whom it connects, where it has to.
+    NoProxyHeader,
     /// `MaxClients` or `MaxClientsPerIp` was reached.
     Full,
     /// The system has no room to watch one more connection.
@@ -44,6 +46,9 @@ impl fmt::Display for Leave {
             Leave::NoPong => f.write_str("did not answer a ping"),
             Leave::Violation(violation) => write!(f, "broke the WebSocket protocol: {violation}"),
             Leave::Filtered => f.write_str("its address is in FilterIps"),
+            Leave::NoProxyHeader => {
+                f.write_str("began without a PROXY header, though TrustedProxies lists it")
+            }
             Leave::Full => f.write_str("the node is full (MaxClients, MaxClientsPerIp)"),
             Leave::NotWatched => f.write_str("the system can't watch one more connection"),
             Leave::NodeEnds => f.write_str("the node is ending"),

@@ -2,6 +2,7 @@
 //! chunks to them. It never waits for anything else and never holds up ingest.
 
 mod census;
+pub mod client;
 pub mod conn;
 pub mod leave;
 pub mod outbox;
@@ -25,11 +26,12 @@ use leave::Leave;
 use shard::Shard;
 use streaming::Tally;
 
-use crate::config::{Buffer, ReceiverPort};
+use crate::config::{Buffer, IpList, ReceiverPort};
 use crate::identity::NodeId;
 use crate::logging::LogBudget;
 use crate::mailbox::{Mailbox, Newcomer, Sender, Served, Service, ToIngest, ToWorker, WorkerId, mailbox};
 use crate::metrics::OutputMetrics;
+use crate::places::Places;
 
 /// Messages that a worker's mailbox holds: at 1,000 chunks a second, four seconds of a worker that does not look.
 const MAILBOX_MESSAGES_MAX: usize = 4096;
@@ -60,6 +62,10 @@ pub struct Settings {
     pub streams: Vec<(String, Buffer)>,
     /// The listening ports for receivers.
     pub ports: Vec<ReceiverPort>,
+    /// Whose word is taken for whom they speak for.
+    pub trusted_proxies: IpList,
+    /// Where a receiver must find a place; shared by all workers.
+    pub places: Arc<Places>,
     /// Who the node is.
     pub identity: NodeId,
     /// Where workers publish their counts.
@@ -350,7 +356,7 @@ impl Worker {
         conn.announced = true;
         if let Some(spent) = self.arrivals.spend(self.now) {
             let (name, _) = &self.settings.streams[joined.stream.0];
-            log::info!("receiver of {name} connected: {} ({}){spent}", conn.peer, over(joined.over));
+            log::info!("receiver of {name} connected: {} ({}){spent}", conn.client, over(joined.over));
         }
     }
 
@@ -366,7 +372,7 @@ impl Worker {
             return line.served = Some(served);
         }
         if conn.joined.is_none() && leave == Leave::ClosedByReceiver {
-            return log::debug!("{} left without a stream", conn.peer);
+            return log::debug!("{} left without a stream", conn.client);
         }
         let seconds = self.now.duration_since(conn.opened).as_secs_f64();
         let Some(spent) = self.departures.spend(self.now) else { return };
@@ -375,14 +381,14 @@ impl Worker {
                 let (name, _) = &self.settings.streams[joined.stream.0];
                 log::info!(
                     "receiver of {name} left: {} ({}): {leave}; {seconds:.1} s, {} bytes, {} writes, {} skips{spent}",
-                    conn.peer,
+                    conn.client,
                     over(joined.over),
                     tally.bytes,
                     tally.writes,
                     tally.skips
                 );
             }
-            None => log::info!("{} got no stream: {leave}; {seconds:.1} s{spent}", conn.peer),
+            None => log::info!("{} got no stream: {leave}; {seconds:.1} s{spent}", conn.client),
         }
     }
 }

@@ -281,6 +281,7 @@ mod tests {
                 ToIngest::Subscribe(..) => "subscribe",
                 ToIngest::Unsubscribe(..) => "unsubscribe",
                 ToIngest::Resolved(..) => "resolved",
+                ToIngest::Renew(..) => "renew",
                 ToIngest::Stop => "stop",
             };
             std::iter::from_fn(|| self.to_ingest.take()).map(words).collect()

@@ -11,6 +11,7 @@ pub mod node;
 pub mod publish;
 pub mod raw;
 pub mod receive;
+pub mod show;
 pub mod tap;
 pub mod ts;
 

@@ -23,7 +23,7 @@ const END_MAX: Duration = Duration::from_secs(10);
 pub struct Node {
     process: Child,
     log: Arc<Log>,
-    _directory: Directory,
+    directory: Directory,
 }
 
 #[derive(Default)]
@@ -80,9 +80,15 @@ impl Node {
             let log = Arc::clone(&log);
             move || log.gather(BufReader::new(stderr))
         });
-        let node = Node { process, log, _directory: directory };
+        let node = Node { process, log, directory };
         node.wait_for("ready");
         node
+    }
+
+    /// Has it read this configuration in place of its own.
+    pub fn reload(&self, config: &str) {
+        std::fs::write(self.directory.file("app.conf"), config).expect("the configuration can be written");
+        self.signal(Signal::SIGHUP);
     }
 
     /// Where the listener of a section listens, to be reached over loopback: `backstream.cam2`, `custom`.

@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -83,7 +83,17 @@ impl Receiver {
     /// Connects and captures as `options` say.
     #[track_caller]
     pub fn open_with(address: SocketAddr, protocol: &Protocol, options: Options) -> Receiver {
-        let socket = connect(address, options.buffer_bytes);
+        Receiver::of_with(connect(address, options.buffer_bytes), protocol, options)
+    }
+
+    /// Captures everything that comes by a connection.
+    #[track_caller]
+    pub fn of(socket: TcpStream, protocol: &Protocol) -> Receiver {
+        Receiver::of_with(socket, protocol, Options::default())
+    }
+
+    #[track_caller]
+    fn of_with(socket: TcpStream, protocol: &Protocol, options: Options) -> Receiver {
         let mut source = begin(socket.try_clone().expect("a socket can be cloned"), protocol);
         let capture = Arc::new(Mutex::new(Capture::default()));
         let thread = thread::spawn({
@@ -173,6 +183,17 @@ pub enum Source {
     Messages(Box<WebSocket<TcpStream>>),
     /// As they come.
     Bytes(TcpStream),
+}
+
+/// Connects from an address of this machine, such as any of 127.0.0.0/8.
+#[track_caller]
+pub fn connect_from(from: IpAddr, address: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::new(from, 0).into()).expect("an address of this machine");
+    socket
+        .connect_timeout(&address.into(), SOON)
+        .unwrap_or_else(|error| panic!("no connection from {from} to {address}: {error}"));
+    socket.into()
 }
 
 /// Asks for the stream on a fresh connection.

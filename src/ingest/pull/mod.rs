@@ -25,7 +25,7 @@ use failure::Failure;
 use feed::{Ear, Memory, Position, Standing, Start};
 use link::{Link, Question};
 
-use crate::config::{self, InputProtocol, Upstream};
+use crate::config::{self, InputProtocol, STREAMS_MAX, Upstream};
 use crate::identity::NodeId;
 use crate::ingest::report::Departure;
 use crate::ingest::{Progress, Turn};
@@ -53,6 +53,9 @@ const WAITS: Waits = Waits {
 
 /// Tokens of one stream: of the source, and of the one that is tried.
 const TOKENS_EACH: usize = 2;
+
+/// The most tokens of all streams.
+pub const TOKENS_MAX: usize = TOKENS_EACH * STREAMS_MAX;
 
 /// All streams that are pulled.
 #[derive(Debug)]
@@ -125,28 +128,35 @@ enum Search {
 }
 
 impl Pulls {
-    /// For those of `streams` that are pulled. Addresses come back as [`ToIngest::Resolved`].
-    ///
-    /// # Errors
-    /// When the system gives no thread.
+    /// None yet. Addresses come back as [`ToIngest::Resolved`].
     pub fn new(
-        streams: &[config::Stream],
         node: NodeId,
         registry: Registry,
         first_token: usize,
         mailbox: Sender<ToIngest>,
         metrics: Arc<InputMetrics>,
         now: Instant,
-    ) -> io::Result<Pulls> {
-        let pulled = streams.iter().enumerate().filter(|(_, it)| it.protocol == InputProtocol::Pull);
-        let pulls: Vec<Pull> = pulled
-            .enumerate()
-            .map(|(index, (id, stream))| Pull::new(index, StreamId(id), stream, now))
-            .collect();
-        let hosts = pulls.iter().flat_map(|pull| &pull.upstreams).map(|target| &*target.upstream.host);
-        let resolver = Resolver::start(hosts, mailbox, ToIngest::Resolved)?;
+    ) -> Pulls {
+        let resolver = Resolver::new(mailbox, ToIngest::Resolved);
         let log = LogBudget::new(LOG_LINES.0, LOG_LINES.1, now);
-        Ok(Pulls { pulls, desk: Desk { node, registry, resolver, log, metrics, first_token } })
+        Pulls { pulls: Vec::new(), desk: Desk { node, registry, resolver, log, metrics, first_token } }
+    }
+
+    /// The streams are configured like this from now on. There may be more than before.
+    ///
+    /// # Errors
+    /// When the system gives no thread to look further names up.
+    pub fn renew(&mut self, streams: &[config::Stream], now: Instant) -> io::Result<()> {
+        let pulled = streams.iter().enumerate().filter(|(_, it)| it.protocol == InputProtocol::Pull);
+        let before = self.pulls.len();
+        for (index, (id, stream)) in pulled.enumerate() {
+            match self.pulls.get_mut(index) {
+                Some(pull) => pull.timeout = stream.timeout,
+                None => self.pulls.push(Pull::new(index, StreamId(id), stream, now)),
+            }
+        }
+        let hosts = self.pulls[before..].iter().flat_map(|pull| &pull.upstreams);
+        self.desk.resolver.expect(hosts.map(|target| &*target.upstream.host))
     }
 
     /// Whether there are none.

@@ -67,13 +67,13 @@ impl Request {
     }
 
     /// The values of all header fields of this name, in any case, in their order.
-    pub fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+    pub fn values(&self, name: &str) -> impl DoubleEndedIterator<Item = &str> {
         let named = move |header: &&(String, String)| header.0.eq_ignore_ascii_case(name);
         self.headers.iter().filter(named).map(|(_, value)| value.as_str())
     }
 
     /// The members of the comma-separated list that all header fields of this name make up (RFC 9110 §5.6.1).
-    pub fn list(&self, name: &str) -> impl Iterator<Item = &str> {
+    pub fn list(&self, name: &str) -> impl DoubleEndedIterator<Item = &str> {
         self.values(name)
             .flat_map(|value| value.split(','))
             .map(str::trim)

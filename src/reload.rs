@@ -1,0 +1,372 @@
+//! What a configuration that has been read again comes to: what a running node can take over, and what needs a restart.
+//! Pure.
+//!
+//! Nobody who is connected is dropped for a changed key. What would take that (another port, another protocol, a stream
+//! that is gone) stays as it is until the node is started again, and is named.
+
+use std::mem;
+use std::net::SocketAddr;
+
+use crate::config::{
+    Config, Datagrams, HopProtocol, NextHop, ReceiverPort, ReceiverProtocol, RunMode, STREAMS_MAX, Stream,
+};
+use crate::mailbox::StreamId;
+
+/// What comes of reading the configuration again.
+#[derive(Debug)]
+pub struct Plan {
+    /// What the node runs on from now on. Streams and ports keep their places; new ones come after them.
+    pub config: Config,
+    /// What is taken over: `[section] Key`, or `[section]` for one that is new.
+    pub applied: Vec<String>,
+    /// What needs a restart, likewise; `[section]` for one that is gone.
+    pub postponed: Vec<String>,
+}
+
+/// Compares what the node runs on with what has been `read`.
+#[must_use]
+pub fn plan(running: &Config, read: Config) -> Plan {
+    let mut plan = Plan { config: running.clone(), applied: Vec::new(), postponed: Vec::new() };
+    if read.run_mode != running.run_mode {
+        // All else has another meaning.
+        plan.postponed.push(place("app", "RunMode"));
+        return plan;
+    }
+    let Plan { config, .. } = &mut plan;
+    let mut changes = Changes { applied: Vec::new(), postponed: Vec::new() };
+    changes.app(config, &read);
+    changes.authority(config, &read);
+    changes.streams(&mut config.streams, &read.streams);
+    changes.ports(config, &read);
+    if !read.ports.is_empty() {
+        changes.apply("custom", "MaxClients", &mut config.clients_max, &read.clients_max);
+        changes.apply("custom", "MaxClientsPerIp", &mut config.clients_per_ip_max, &read.clients_per_ip_max);
+        changes.apply("custom", "TrustedProxies", &mut config.trusted_proxies, &read.trusted_proxies);
+    }
+    changes.next_hops(config, &read);
+    changes.address("monitor", config.monitor_bind, read.monitor_bind);
+    changes.address("admin", config.admin, read.admin);
+    (plan.applied, plan.postponed) = (changes.applied, changes.postponed);
+    plan
+}
+
+/// What has been found to differ so far.
+struct Changes {
+    applied: Vec<String>,
+    postponed: Vec<String>,
+}
+
+impl Changes {
+    /// A running node can take this key over.
+    fn apply<T: Clone + PartialEq>(&mut self, section: &str, key: &str, running: &mut T, read: &T) {
+        if running != read {
+            running.clone_from(read);
+            self.applied.push(place(section, key));
+        }
+    }
+
+    /// This key stays as it is.
+    fn keep<T: PartialEq>(&mut self, section: &str, key: &str, running: &T, read: &T) {
+        if running != read {
+            self.postponed.push(place(section, key));
+        }
+    }
+
+    /// Where something listens stays as it is.
+    fn address(&mut self, section: &str, running: Option<SocketAddr>, read: Option<SocketAddr>) {
+        self.keep(section, "Port", &running.map(|it| it.port()), &read.map(|it| it.port()));
+        if let (Some(running), Some(read)) = (running, read) {
+            self.keep(section, "Bind", &running.ip(), &read.ip());
+        }
+    }
+
+    fn app(&mut self, config: &mut Config, read: &Config) {
+        self.apply("app", "Node", &mut config.node, &read.node);
+        self.apply("app", "Drain", &mut config.drain, &read.drain);
+        self.keep("app", "Workers", &config.workers, &read.workers);
+        self.keep("app", "Monitor", &config.monitor, &read.monitor);
+        self.keep("monitor", "Secret", &config.monitor_secret, &read.monitor_secret);
+        self.keep("monitor", "MaxNodes", &config.monitor_nodes_max, &read.monitor_nodes_max);
+    }
+
+    fn authority(&mut self, config: &mut Config, read: &Config) {
+        // In RunMode `monitor` it is asked by a thread that is not told.
+        match config.run_mode {
+            RunMode::Monitor => self.keep("authority", "Ips", &config.authority, &read.authority),
+            _ => self.apply("authority", "Ips", &mut config.authority, &read.authority),
+        }
+    }
+
+    fn streams(&mut self, running: &mut Vec<Stream>, read: &[Stream]) {
+        self.cut(running, read);
+        for stream in &mut *running {
+            match read.iter().find(|it| it.name == stream.name) {
+                Some(read) => self.stream(stream, read),
+                None => self.postponed.push(format!("[{}]", stream.section)),
+            }
+        }
+        for stream in read {
+            if running.iter().any(|it| it.name == stream.name) {
+                continue;
+            }
+            let list = if running.len() < STREAMS_MAX { &mut self.applied } else { &mut self.postponed };
+            list.push(format!("[{}]", stream.section));
+            if running.len() < STREAMS_MAX {
+                running.push(stream.clone());
+            }
+        }
+    }
+
+    /// How streams are cut and kept is the same for all of them.
+    fn cut(&mut self, running: &mut [Stream], read: &[Stream]) {
+        let (Some((first, others)), Some(read)) = (running.split_first_mut(), read.first()) else { return };
+        self.apply("app", "Coalesce", &mut first.coalesce, &read.coalesce);
+        self.apply("app", "Quiet", &mut first.quiet, &read.quiet);
+        self.apply("buffer", "Seconds", &mut first.buffer.time, &read.buffer.time);
+        self.apply("buffer", "Megabytes", &mut first.buffer.bytes, &read.buffer.bytes);
+        for other in others {
+            (other.coalesce, other.quiet, other.buffer) = (first.coalesce, first.quiet, first.buffer);
+        }
+    }
+
+    fn stream(&mut self, running: &mut Stream, read: &Stream) {
+        let section = running.section.clone();
+        if running.protocol != read.protocol {
+            // Then other keys count, and other defaults.
+            return self.postponed.push(place(&section, "Protocol"));
+        }
+        self.address(&section, Some(running.bind), Some(read.bind));
+        self.keep(&section, "Format", &running.format, &read.format);
+        self.keep(&section, "Source", &running.source, &read.source);
+        self.keep(&section, "Interface", &running.interface, &read.interface);
+        self.keep(&section, "Upstreams", &running.upstreams, &read.upstreams);
+        self.apply(&section, "Secret", &mut running.secret, &read.secret);
+        self.apply(&section, "Timeout", &mut running.timeout, &read.timeout);
+        self.apply(&section, "Takeover", &mut running.takeover, &read.takeover);
+    }
+
+    fn ports(&mut self, config: &mut Config, read: &Config) {
+        for port in &mut config.ports {
+            match read.ports.iter().find(|it| it.section == port.section) {
+                Some(read) => self.port(port, read),
+                None => self.postponed.push(format!("[{}]", port.section)),
+            }
+        }
+        for port in &read.ports {
+            if config.ports.iter().any(|it| it.section == port.section) {
+                continue;
+            }
+            let name = read.streams.get(port.stream.0).map(|stream| &stream.name);
+            let Some(stream) = config.streams.iter().position(|it| Some(&it.name) == name) else {
+                self.postponed.push(format!("[{}]", port.section));
+                continue;
+            };
+            self.applied.push(format!("[{}]", port.section));
+            config.ports.push(ReceiverPort { stream: StreamId(stream), ..port.clone() });
+        }
+    }
+
+    fn port(&mut self, running: &mut ReceiverPort, read: &ReceiverPort) {
+        let section = running.section.clone();
+        if running.protocol != read.protocol {
+            return self.postponed.push(place(&section, "Protocol"));
+        }
+        self.address(&section, Some(running.bind), Some(read.bind));
+        self.apply(&section, "Start", &mut running.start, &read.start);
+        self.apply(&section, "LagLimit", &mut running.lag_max, &read.lag_max);
+        self.apply(&section, "StallLimit", &mut running.stall_max, &read.stall_max);
+        match running.protocol {
+            ReceiverProtocol::WebSocket => {
+                self.apply(&section, "Origins", &mut running.origins, &read.origins);
+            }
+            ReceiverProtocol::Tcp => self.apply(&section, "FilterIps", &mut running.filter, &read.filter),
+        }
+    }
+
+    /// Next hops stay as they are.
+    fn next_hops(&mut self, running: &Config, read: &Config) {
+        let hops = |config: &Config, name: &str| -> Vec<NextHop> {
+            let stream = config.streams.iter().position(|stream| stream.name == name);
+            config.next_hops.iter().filter(|hop| Some(hop.stream.0) == stream).cloned().collect()
+        };
+        // The streams that have been read are among those that run by now, but for what is beyond the bound.
+        for (index, stream) in running.streams.iter().enumerate() {
+            let section = match index {
+                0 => "dispatch".to_owned(),
+                _ => format!("dispatch.{}", stream.name),
+            };
+            let (running, read) = (hops(running, &stream.name), hops(read, &stream.name));
+            self.keep_each(&section, "Hosts", &running, &read, |hop| &hop.host);
+            self.keep_each(&section, "Ports", &running, &read, |hop| hop.port);
+            self.keep_each(&section, "Protocol", &running, &read, |hop| mem::discriminant(&hop.protocol));
+            self.keep_each(&section, "Framing", &running, &read, |hop| datagrams(hop).map(|it| it.framing));
+            self.keep_each(&section, "Ttl", &running, &read, |hop| datagrams(hop).map(|it| it.multicast_ttl));
+            self.keep_each(&section, "Interface", &running, &read, |hop| {
+                datagrams(hop).map(|it| it.interface)
+            });
+        }
+    }
+
+    /// This key, as all these next hops have it, stays as it is.
+    fn keep_each<'a, T: PartialEq>(
+        &mut self,
+        section: &str,
+        key: &str,
+        running: &'a [NextHop],
+        read: &'a [NextHop],
+        value: impl Fn(&'a NextHop) -> T,
+    ) {
+        if !running.iter().map(&value).eq(read.iter().map(&value)) {
+            self.postponed.push(place(section, key));
+        }
+    }
+}
+
+fn datagrams(hop: &NextHop) -> Option<Datagrams> {
+    match hop.protocol {
+        HopProtocol::Tcp => None,
+        HopProtocol::Udp(datagrams) => Some(datagrams),
+    }
+}
+
+fn place(section: &str, key: &str) -> String {
+    format!("[{section}] {key}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    fn read(text: &str) -> Config {
+        config::parse("f", text).unwrap().config
+    }
+
+    fn planned(before: &str, after: &str) -> Plan {
+        plan(&read(before), read(after))
+    }
+
+    #[track_caller]
+    fn assert_lists(before: &str, after: &str, applied: &[&str], postponed: &[&str]) {
+        let plan = planned(before, after);
+        assert_eq!((plan.applied, plan.postponed), (to_owned(applied), to_owned(postponed)), "{after}");
+    }
+
+    fn to_owned(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|&text| text.to_owned()).collect()
+    }
+
+    #[test]
+    fn the_same_file_changes_nothing() {
+        let text = "[backstream]\nProtocol=HTTP\nSecret=s\n[backstream.a]\n[custom.a]\nPort=9\n\
+                    [dispatch.a]\nProtocol=UDP\nHosts=h\nPorts=1\n[authority]\nUse=True\nIps=10.0.0.1";
+        assert_lists(text, text, &[], &[]);
+        assert_eq!(planned(text, text).config, read(text));
+    }
+
+    #[test]
+    fn what_is_taken_over() {
+        let after = "[app]\nNode=n\nDrain=1\nCoalesce=3\nQuiet=off\n[buffer]\nSeconds=1\nMegabytes=2\n\
+            [authority]\nUse=True\nIps=10.0.0.1\n[backstream]\nProtocol=TCP\nTimeout=3\nTakeover=never\n\
+            [custom]\nStart=live\nLagLimit=1\nStallLimit=3\nOrigins=http://a\n\
+            MaxClients=1\nMaxClientsPerIp=2\nTrustedProxies=::1\n";
+        let keys = [
+            "[app] Node",
+            "[app] Drain",
+            "[authority] Ips",
+            "[app] Coalesce",
+            "[app] Quiet",
+            "[buffer] Seconds",
+            "[buffer] Megabytes",
+            "[backstream] Timeout",
+            "[backstream] Takeover",
+            "[custom] Start",
+            "[custom] LagLimit",
+            "[custom] StallLimit",
+            "[custom] Origins",
+            "[custom] MaxClients",
+            "[custom] MaxClientsPerIp",
+            "[custom] TrustedProxies",
+        ];
+        assert_lists("[backstream]\nProtocol=TCP", after, &keys, &[]);
+        assert_eq!(planned("[backstream]\nProtocol=TCP", after).config, read(after));
+        assert_lists(
+            "[custom]\nProtocol=TCP",
+            "[custom]\nProtocol=TCP\nFilterIps=::1",
+            &["[custom] FilterIps"],
+            &[],
+        );
+        let (before, after) = ("[backstream]\nSecret=a", "[backstream]\nSecret=b");
+        assert_lists(before, after, &["[backstream] Secret"], &[]);
+    }
+
+    #[test]
+    fn what_needs_a_restart() {
+        let after = "[app]\nWorkers=3\nMonitor=http://h/\n[backstream]\nProtocol=UDP\nTimeout=3\n\
+            [custom]\nBind=127.0.0.1\nPort=9\n[monitor]\nSecret=s\nMaxNodes=9\n[admin]\nPort=4\n\
+            [dispatch]\nProtocol=CUSTOM,TCP\nHosts=h\nPorts=1\n";
+        let keys = [
+            "[app] Workers",
+            "[app] Monitor",
+            "[monitor] Secret",
+            "[backstream] Protocol",
+            "[custom] Port",
+            "[custom] Bind",
+            "[dispatch] Hosts",
+            "[dispatch] Ports",
+            "[dispatch] Protocol",
+            "[dispatch] Framing",
+            "[dispatch] Ttl",
+            "[dispatch] Interface",
+            "[admin] Port",
+        ];
+        assert_lists("", after, &[], &keys);
+        assert_eq!(planned("", after).config, read(""), "it stays as it is");
+        assert_lists("", "[app]\nRunMode=extra\nNode=n", &[], &["[app] RunMode"]);
+        let group = |more: &str| format!("[backstream]\nProtocol=UDP\nBind=239.0.0.1\n{more}");
+        let keys = ["[backstream] Format", "[backstream] Source", "[backstream] Interface"];
+        let more = group("Format=bytes\nSource=10.0.0.1\nInterface=127.0.0.1");
+        assert_lists(&group(""), &more, &[], &keys);
+        let hop = |more: &str| format!("[dispatch]\nProtocol=UDP\nHosts=h\nPorts=1\n{more}");
+        let keys = ["[dispatch] Framing", "[dispatch] Ttl", "[dispatch] Interface"];
+        assert_lists(&hop(""), &hop("Framing=RTP\nTtl=3\nInterface=10.0.0.1"), &[], &keys);
+        let upstream = |host: &str| {
+            format!("[app]\nRunMode=extra\n[pushstream]\nProtocol=PULL\nUpstreams=ws://{host}:1/live")
+        };
+        assert_lists(&upstream("a"), &upstream("b"), &[], &["[pushstream] Upstreams"]);
+    }
+
+    #[test]
+    fn new_streams_and_ports_come_after_those_that_run() {
+        let before = "[backstream]\n[backstream.a]\n[custom.a]\nPort=1";
+        let after = "[backstream]\n[backstream.b]\n[backstream.a]\n[custom.b]\nPort=2\n[custom.a]\nPort=1";
+        let plan = planned(before, after);
+        assert_eq!((plan.applied, plan.postponed), (to_owned(&["[backstream.b]", "[custom.b]"]), vec![]));
+        let names: Vec<&str> = plan.config.streams.iter().map(|stream| stream.name.as_str()).collect();
+        assert_eq!(names, ["live", "a", "b"]);
+        let ports: Vec<_> = plan.config.ports.iter().map(|it| (it.section.as_str(), it.stream.0)).collect();
+        assert_eq!(ports, [("custom", 0), ("custom.a", 1), ("custom.b", 2)]);
+    }
+
+    #[test]
+    fn what_is_gone_stays_until_a_restart() {
+        let before = "[backstream]\n[backstream.a]\n[custom.a]\nPort=1\n[dispatch]\nProtocol=CUSTOM\n\
+                      [dispatch.a]\nProtocol=UDP\nHosts=h\nPorts=1";
+        let gone = ["[backstream.a]", "[custom.a]"];
+        let hops = ["[dispatch.a] Hosts", "[dispatch.a] Ports", "[dispatch.a] Protocol"];
+        let datagrams = ["[dispatch.a] Framing", "[dispatch.a] Ttl", "[dispatch.a] Interface"];
+        assert_lists(before, "[backstream]", &[], &[&gone[..], &hops, &datagrams].concat());
+        assert_eq!(planned(before, "[backstream]").config, read(before));
+    }
+
+    #[test]
+    fn there_is_a_bound_to_streams_that_were_there_at_any_time() {
+        let streams = |letter: char| -> String {
+            let sections = (1..STREAMS_MAX).map(|number| format!("[backstream.{letter}{number}]\n"));
+            "[backstream]\n".chars().chain(sections.collect::<String>().chars()).collect()
+        };
+        let plan = planned(&streams('a'), &(streams('b') + "[custom.b1]\nPort=1\n"));
+        assert_eq!(plan.config.streams.len(), STREAMS_MAX);
+        assert_eq!((plan.applied.len(), plan.postponed.len()), (0, 2 * (STREAMS_MAX - 1) + 1));
+    }
+}
