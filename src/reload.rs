@@ -35,7 +35,6 @@ pub fn plan(running: &Config, read: Config) -> Plan {
     let Plan { config, .. } = &mut plan;
     let mut changes = Changes { applied: Vec::new(), postponed: Vec::new() };
     changes.app(config, &read);
-    changes.authority(config, &read);
     changes.streams(&mut config.streams, &read.streams);
     changes.ports(config, &read);
     if !read.ports.is_empty() {
@@ -85,15 +84,14 @@ impl Changes {
         self.apply("app", "Drain", &mut config.drain, &read.drain);
         self.keep("app", "Workers", &config.workers, &read.workers);
         self.keep("app", "Monitor", &config.monitor, &read.monitor);
-        self.keep("monitor", "Secret", &config.monitor_secret, &read.monitor_secret);
-        self.keep("monitor", "MaxNodes", &config.monitor_nodes_max, &read.monitor_nodes_max);
-    }
-
-    fn authority(&mut self, config: &mut Config, read: &Config) {
-        // In RunMode `monitor` it is asked by a thread that is not told.
+        self.apply("authority", "Ips", &mut config.authority, &read.authority);
         match config.run_mode {
-            RunMode::Monitor => self.keep("authority", "Ips", &config.authority, &read.authority),
-            _ => self.apply("authority", "Ips", &mut config.authority, &read.authority),
+            RunMode::Monitor => {
+                self.apply("monitor", "Secret", &mut config.monitor_secret, &read.monitor_secret);
+                self.keep("monitor", "MaxNodes", &config.monitor_nodes_max, &read.monitor_nodes_max);
+            }
+            // The reporter has it, and is not told.
+            _ => self.keep("monitor", "Secret", &config.monitor_secret, &read.monitor_secret),
         }
     }
 

@@ -433,7 +433,16 @@ impl Conn {
         let (request, head_len) = match http::parse_request(bytes) {
             Ok(Some(parsed)) => parsed,
             Ok(None) => return Ok(Next::Wait),
-            Err(error) => return self.answer(Answer::refusal(error.status(), &error.to_string()), desk),
+            Err(error) => {
+                let refusal = match proxy::parse(bytes) {
+                    Err(NoHeader::Absent) => Answer::refusal(error.status(), &error.to_string()),
+                    _ => Answer::refusal(
+                        http::Status::BadRequest,
+                        "a PROXY header counts from TrustedProxies only",
+                    ),
+                };
+                return self.answer(refusal, desk);
+            }
         };
         let rest = bytes.split_off(head_len);
         self.client.asks(&request, &desk.settings.trusted_proxies);
