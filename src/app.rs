@@ -168,7 +168,11 @@ impl App {
         let (own, input) = (self.own_addresses(), self.ingest.metrics());
         let App { config, identity, ingest, to_ingest, listeners, monitor } = self;
         if let Some(monitor) = monitor {
-            return monitor.run().map_err(|error| StartError::System("the monitor can't be set up", error));
+            let mut running = config;
+            let read_again = || reloader::compare(&read, &mut running);
+            return monitor
+                .run(read_again)
+                .map_err(|error| StartError::System("the monitor can't be set up", error));
         }
         let places = Places::new(config.clients_max, config.clients_per_ip_max);
         let parts = Parts { identity, metrics: Arc::clone(&metrics), places };

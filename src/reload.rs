@@ -321,6 +321,12 @@ mod tests {
         assert_lists("", after, &[], &keys);
         assert_eq!(planned("", after).config, read(""), "it stays as it is");
         assert_lists("", "[app]\nRunMode=extra\nNode=n", &[], &["[app] RunMode"]);
+        let monitor = "[app]\nRunMode=monitor\n";
+        let after =
+            format!("{monitor}[authority]\nUse=True\nIps=::1\n[monitor]\nSecret=s\nMaxNodes=9\nPort=1");
+        let (applied, postponed) =
+            (["[authority] Ips", "[monitor] Secret"], ["[monitor] MaxNodes", "[monitor] Port"]);
+        assert_lists(monitor, &after, &applied, &postponed);
         let group = |more: &str| format!("[backstream]\nProtocol=UDP\nBind=239.0.0.1\n{more}");
         let keys = ["[backstream] Format", "[backstream] Source", "[backstream] Interface"];
         let more = group("Format=bytes\nSource=10.0.0.1\nInterface=127.0.0.1");

@@ -138,7 +138,7 @@ fn the_proxy_protocol_before_a_request() {
         assert_eq!(status, 400, "{}", header.escape_ascii());
         let mut words = String::new();
         socket.read_to_string(&mut words).unwrap();
-        assert_eq!(words.trim_end(), "a PROXY header counts from TrustedProxies only");
+        assert!(words.contains("a PROXY header counts from TrustedProxies only"), "{words}");
     }
 }
 

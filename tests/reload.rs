@@ -191,3 +191,29 @@ fn next_hops_and_pulls_go_on() {
     show.check(&viewer);
     show.check(&hop);
 }
+
+#[test]
+fn a_monitor_goes_on_as_well() {
+    let monitor = |secret: &str| {
+        format!("[app]\nRunMode = monitor\n[monitor]\nBind = 127.0.0.1\nPort = 0\nSecret = {secret}\n")
+    };
+    let node = Node::start(&monitor("old"));
+    let report = |secret: &str| {
+        let report = r#"{"nodeinfo":{"name":"n","bind":"0.0.0.0","port":"50001"}}"#;
+        let head = format!("Authorization: Bearer {secret}\r\nContent-Length: {}", report.len());
+        let answer = ask(
+            node.address("monitor"),
+            &format!("POST /monitor HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n{report}"),
+        );
+        answer.split(' ').nth(1).unwrap_or_default().to_owned()
+    };
+    assert_eq!((report("old"), report("new")), ("200".into(), "401".into()));
+    node.reload(&(monitor("new") + "[monitor]\n"));
+    node.wait_for("app.conf:7: [monitor]: the section stands in line 3 already");
+    node.wait_for("not reloaded: the node goes on as before");
+    assert_eq!((report("old"), report("new")), ("200".into(), "401".into()));
+    node.reload(&(monitor("new") + "MaxNodes = 9\n"));
+    node.wait_for("[monitor] MaxNodes: the change needs a restart");
+    node.wait_for("reloaded: 1 key changed: [monitor] Secret");
+    assert_eq!((report("old"), report("new")), ("401".into(), "200".into()));
+}

@@ -149,6 +149,17 @@ impl Reloader {
     }
 }
 
+/// Reads the configuration again for a thread that takes it over itself: what it runs on from then on, if that is in order.
+pub fn compare(read: &Read, running: &mut Config) -> Option<Config> {
+    log::info!("reading the configuration again");
+    let Loaded { config, warnings } = read().map_err(|problems| refuse(&problems)).ok()?;
+    warnings.iter().for_each(|warning| log::warn!("{warning}"));
+    let plan = plan(running, config);
+    conclude(&plan);
+    running.clone_from(&plan.config);
+    Some(plan.config)
+}
+
 /// Gives a thread a message. Its mailbox may be full, and then has room soon.
 fn tell<T>(mailbox: &mut Sender<T>, mut message: T, thread: &'static str) -> Result<(), Deaf> {
     for _ in 0..TELL_TIME_MAX.as_millis() / TELL_AGAIN.as_millis() {

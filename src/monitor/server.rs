@@ -1,4 +1,4 @@
-//! The monitor's only thread: its port, and the signals that end the process.
+//! The monitor's only thread: its port, and the signals that end the process or have it read its configuration again.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::routes::Desk;
@@ -46,21 +46,31 @@ impl Monitor {
         self.address
     }
 
-    /// Serves until a signal asks the process to end.
+    /// Serves until a signal asks the process to end. At SIGHUP it goes on with the configuration that `read_again` gives,
+    /// if there is one; nobody but pages and reports waits for that.
     ///
     /// # Errors
     /// When the system gives no descriptor for polling or for signals.
-    pub fn run(self) -> io::Result<()> {
+    pub fn run(self, mut read_again: impl FnMut() -> Option<Config>) -> io::Result<()> {
         let mut server = Server::new(Poll::new()?, self.listener, CONNECTIONS_MAX, self.desk, clock())?;
-        let mut signals = Signals::new([SIGTERM, SIGINT])?;
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         server.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         let mut events = Events::with_capacity(CONNECTIONS_MAX);
         log::info!("ready");
         loop {
             server.turn(&mut events, None)?;
-            let signalled = events.iter().any(|event| event.token() == SIGNALS);
-            if signalled && signals.pending().next().is_some() {
+            if !events.iter().any(|event| event.token() == SIGNALS) {
+                continue;
+            }
+            let (hang_ups, ends): (Vec<i32>, Vec<i32>) =
+                signals.pending().partition(|&signal| signal == SIGHUP);
+            if !ends.is_empty() {
                 break;
+            }
+            if !hang_ups.is_empty()
+                && let Some(config) = read_again()
+            {
+                server.desk.renew(config.monitor_secret, config.authority);
             }
         }
         log::info!("asked to end");
