@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tsstream::demo::Looper;
 use util::node::Node;
 use util::publish::Publisher;
-use util::raw::{ask, dial};
+use util::raw::{ask, dial, get, get_json};
 use util::receive::{Protocol, Receiver};
 use util::wait_until;
 
@@ -26,17 +26,6 @@ fn post(address: SocketAddr, headers: &str, body: &str) -> String {
         address,
         &format!("POST /monitor HTTP/1.1\r\nHost: a\r\n{headers}Content-Length: {length}\r\n\r\n{body}"),
     )
-}
-
-fn get(address: SocketAddr, path: &str) -> String {
-    let answer = ask(address, &format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
-    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
-    assert!(head.starts_with("HTTP/1.1 200 "), "{path}: {head}");
-    body.to_owned()
-}
-
-fn get_json(address: SocketAddr, path: &str) -> Value {
-    serde_json::from_str(&get(address, path)).expect("JSON")
 }
 
 #[track_caller]

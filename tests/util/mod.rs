@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "deadlines")]
 #![allow(clippy::panic, clippy::unwrap_used, reason = "that is how a test fails")]
 
+pub mod apart;
 pub mod cable;
 pub mod live;
 pub mod media;

@@ -1,8 +1,13 @@
 //! Network namespaces: each a host of its own, one cable away.
 
+use std::fs::File;
 use std::net::Ipv4Addr;
+use std::panic::resume_unwind;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread;
+
+use nix::sched::{CloneFlags, setns};
 
 /// Test processes whose numbers are less than so far apart have different networks.
 const PROCESSES: u32 = 800;
@@ -100,6 +105,16 @@ impl Drop for Namespace {
 fn host(network: Ipv4Addr, number: u8) -> Ipv4Addr {
     let [first, second, third, _] = network.octets();
     Ipv4Addr::new(first, second, third, number)
+}
+
+/// Runs `act`, and all threads and processes that it starts, in the network namespace of this name.
+pub fn within<T: Send>(name: &str, act: impl FnOnce() -> T + Send) -> T {
+    let entered = || {
+        let file = File::open(format!("/run/netns/{name}")).expect("there is such a namespace");
+        setns(file, CloneFlags::CLONE_NEWNET).expect("it can be entered");
+        act()
+    };
+    thread::scope(|scope| scope.spawn(entered).join()).unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Runs a command on this host and returns what it printed.

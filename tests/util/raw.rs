@@ -3,6 +3,8 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
+use serde_json::Value;
+
 use super::SOON;
 use super::receive::{connect, read_head};
 
@@ -19,6 +21,21 @@ pub fn ask(address: SocketAddr, request: &str) -> String {
         panic!("{request:?} was answered by {:?}, then {error}", String::from_utf8_lossy(&answer))
     });
     String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// The body with which a `GET` is answered, by 200.
+#[track_caller]
+pub fn get(address: SocketAddr, path: &str) -> String {
+    let answer = ask(address, &format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
+    assert!(head.starts_with("HTTP/1.1 200 "), "{path}: {head}");
+    body.to_owned()
+}
+
+/// [`get`], taken as JSON.
+#[track_caller]
+pub fn get_json(address: SocketAddr, path: &str) -> Value {
+    serde_json::from_str(&get(address, path)).expect("JSON")
 }
 
 /// A connection on which nothing has been said yet.

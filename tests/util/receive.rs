@@ -1,7 +1,7 @@
 //! Receivers of every protocol: each captures on a thread of its own.
 
 use std::hash::{DefaultHasher, Hasher};
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -183,6 +183,8 @@ pub enum Source {
     Messages(Box<WebSocket<TcpStream>>),
     /// As they come.
     Bytes(TcpStream),
+    /// In the chunks that a proxy makes for HTTP/1.1 (RFC 9112 §7.1).
+    Chunks(BufReader<TcpStream>),
 }
 
 /// Connects from an address of this machine, such as any of 127.0.0.0/8.
@@ -214,8 +216,13 @@ pub fn begin(socket: TcpStream, protocol: &Protocol) -> Source {
             write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").expect("the request can be sent");
             let head = read_head(&mut stream).unwrap_or_else(|error| panic!("GET {path}: {error}"));
             assert!(head.starts_with("HTTP/1.1 200 "), "GET {path}: {head}");
-            assert!(head.to_lowercase().contains("content-type: video/mp2t"), "GET {path}: {head}");
-            Source::Bytes(stream)
+            let lowercase = head.to_lowercase();
+            assert!(lowercase.contains("content-type: video/mp2t"), "GET {path}: {head}");
+            if lowercase.contains("transfer-encoding: chunked") {
+                Source::Chunks(BufReader::new(stream))
+            } else {
+                Source::Bytes(stream)
+            }
         }
     };
     socket.set_read_timeout(None).expect("a time-out can be unset");
@@ -236,6 +243,21 @@ pub fn read_head(stream: &mut impl Read) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
+/// `None` after the last chunk.
+fn read_chunk(stream: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
+    let mut line = String::new();
+    stream.read_line(&mut line)?;
+    let size = usize::from_str_radix(line.trim_end(), 16).map_err(io::Error::other)?;
+    if size > CAPTURE_BYTES_MAX {
+        return Err(io::Error::other(format!("a chunk of {size} bytes")));
+    }
+    // A line end follows.
+    let mut chunk = vec![0; size + 2];
+    stream.read_exact(&mut chunk)?;
+    chunk.truncate(size);
+    Ok((size > 0).then_some(chunk))
+}
+
 fn receive(source: &mut Source, options: Options, capture: &Mutex<Capture>) -> io::Result<()> {
     let start = Instant::now();
     let piece_bytes = if options.bytes_per_second.is_some() { 4 * 1024 } else { 256 * 1024 };
@@ -245,6 +267,10 @@ fn receive(source: &mut Source, options: Options, capture: &Mutex<Capture>) -> i
             Source::Bytes(stream) => match stream.read(&mut piece)? {
                 0 => return Ok(()),
                 count => piece[..count].to_vec(),
+            },
+            Source::Chunks(stream) => match read_chunk(stream)? {
+                None => return Ok(()),
+                Some(chunk) => chunk,
             },
             Source::Messages(web_socket) => match web_socket.read().map_err(io::Error::other)? {
                 Message::Binary(bytes) => bytes.to_vec(),

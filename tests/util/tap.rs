@@ -99,7 +99,7 @@ impl Tap {
         let tap = Tap { address, record: Arc::default(), carrier: Carrier::Nothing, stop: Arc::default() };
         let (record, stop) = (Arc::clone(&tap.record), Arc::clone(&tap.stop));
         thread::spawn(move || {
-            let onward = UdpSocket::bind(("127.0.0.1", 0)).expect("a socket");
+            let onward = UdpSocket::bind(("0.0.0.0", 0)).expect("a socket");
             let mut bytes = vec![0; 65_536];
             while !stop.load(Ordering::Relaxed) {
                 let Ok(length) = socket.recv(&mut bytes) else { continue };
