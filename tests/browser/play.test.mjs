@@ -6,7 +6,8 @@ import { after, before, test } from "node:test";
 
 import { chromium } from "playwright-core";
 
-import { findChromium, Nginx, Node, Push, SOON_MS, until } from "./processes.mjs";
+import { moves, openPage, playerOf, stateIs } from "./player.mjs";
+import { findChromium, Nginx, Node, Push, SOON_MS } from "./processes.mjs";
 
 const CONFIG = (customPort, tcpPort, camPort) => `
   [dispatch]
@@ -34,7 +35,7 @@ test("the demo plays", async (t) => {
   const node = await Node.start("[custom]\nBind = 127.0.0.1\nPort = 0\n", ["demo"]);
   t.after(() => node.stop());
   const [, url] = node.said.match(/(http:\/\/\S+\/) /);
-  const page = await open(t, url);
+  const page = await openPage(t, browser, url);
   await moves(page);
   assert.equal(await playerOf(page), "jsmpeg");
 });
@@ -57,8 +58,8 @@ test("both players, directly and through nginx, whatever restarts", async (t) =>
   const pages = {};
   const all = (judge) => Promise.all(Object.entries(pages).map(([name, page]) => named(name, judge(page))));
   for (const [way, base] of [["directly", `http://${viewers}/`], ["through nginx", nginx.url]]) {
-    pages[`jsmpeg ${way}`] = await open(t, base);
-    pages[`mpegts ${way}`] = await open(t, `${base}?stream=cam`);
+    pages[`jsmpeg ${way}`] = await openPage(t, browser, base);
+    pages[`mpegts ${way}`] = await openPage(t, browser, `${base}?stream=cam`);
   }
 
   await t.test("play", async () => {
@@ -91,36 +92,6 @@ test("both players, directly and through nginx, whatever restarts", async (t) =>
     await all(moves);
   });
 });
-
-async function open(t, url) {
-  const page = await browser.newPage();
-  t.after(() => page.close());
-  page.on("pageerror", (error) => t.diagnostic(`${url}: ${error}`));
-  await page.goto(url);
-  return page;
-}
-
-/** The player has decoded more frames, and the picture on the screen is another one. */
-async function moves(page) {
-  await stateIs(page, "playing");
-  const before = { frames: await framesOf(page), picture: await picture(page) };
-  await until("25 more frames", async () => (await framesOf(page)) >= before.frames + 25);
-  await until("another picture", async () => !(await picture(page)).equals(before.picture));
-}
-
-async function stateIs(page, wanted) {
-  let state;
-  await until(`the page to be ${wanted}`, async () => {
-    state = await page.evaluate(() => window.tsstream?.state);
-    return state === wanted;
-  }).catch((error) => {
-    throw new Error(`${error.message}; it is ${state}`);
-  });
-}
-
-const framesOf = (page) => page.evaluate(() => window.tsstream.frames());
-const playerOf = (page) => page.evaluate(() => window.tsstream.player);
-const picture = (page) => page.locator("#stage").screenshot();
 
 async function named(name, promise) {
   try {

@@ -9,9 +9,9 @@ import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
-const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
+export const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const TARGET = resolve(ROOT, process.env.CARGO_TARGET_DIR ?? "target");
-const TSSTREAM = join(TARGET, "debug/tsstream");
+export const TSSTREAM = join(TARGET, "debug/tsstream");
 
 /** How long to wait for what should come at once: long enough for a busy machine. */
 export const SOON_MS = 30_000;
@@ -41,7 +41,8 @@ export function findChromium() {
   return found;
 }
 
-class Process {
+/** A program of which the last that it said is kept. */
+export class Process {
   said = "";
 
   constructor(command, words, directory) {
@@ -138,7 +139,8 @@ export class Nginx extends Process {
   }
 }
 
-async function newDirectory(prefix) {
+/** A directory of its own. */
+export async function newDirectory(prefix) {
   await mkdir(join(TARGET, "tmp"), { recursive: true });
   return mkdtemp(join(TARGET, "tmp", prefix));
 }
