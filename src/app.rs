@@ -165,7 +165,7 @@ impl App {
             input: self.ingest.metrics(),
             output: Arc::clone(&metrics),
         };
-        let (own, input) = (self.own_addresses(), self.ingest.metrics());
+        let (own, input) = (own_addresses(&self.config, &layout.value()), self.ingest.metrics());
         let App { config, identity, ingest, to_ingest, listeners, monitor } = self;
         if let Some(monitor) = monitor {
             let mut running = config;
@@ -179,8 +179,9 @@ impl App {
         let (workers, senders) = workers(&config, &parts, &to_ingest)?;
         let balance = Balance::new(senders.clone());
         let hops = hops(&config, own, &metrics, balance.clone(), &to_ingest)?;
-        let of_hops = hops.iter().map(|(_, sender)| sender.clone());
-        let all_senders: Vec<_> = senders.iter().cloned().chain(of_hops).collect();
+        let (hops, to_hops) = hops;
+        let news_of_hops = hops.news();
+        let all_senders: Vec<_> = senders.iter().cloned().chain([to_hops.clone()]).collect();
         // One request that waits stands for any number of them.
         let (reload, requests) = crossbeam_channel::bounded(1);
         let (front, to_front) =
@@ -192,9 +193,7 @@ impl App {
         for (index, (worker, sender)) in workers.into_iter().zip(senders).enumerate() {
             threads.push((spawn(format!("worker {index}"), move || worker.run())?, sender));
         }
-        if let Some((hops, sender)) = hops {
-            threads.push((spawn("hops".into(), move || hops.run())?, sender));
-        }
+        threads.push((spawn("hops".into(), move || hops.run())?, to_hops));
         if let Some(url) = &config.monitor
             && let Some(destination) = monitor::Destination::new(url, config.monitor_secret.clone())
         {
@@ -209,6 +208,7 @@ impl App {
             layout,
             workers: all_senders,
             ingest: to_ingest.clone(),
+            hops: news_of_hops,
             front: to_front,
         };
         spawn("reloader".into(), move || reloader.run(&requests))?;
@@ -221,30 +221,8 @@ impl App {
         Ok(())
     }
 
-    fn own_addresses(&self) -> Own {
-        let mut own =
-            Own { tcp: self.outputs().into_iter().map(|(_, address)| address).collect(), udp: vec![] };
-        for (stream, address) in self.inputs() {
-            match stream.protocol {
-                InputProtocol::Udp => own.udp.push(address),
-                InputProtocol::Tcp | InputProtocol::Http => own.tcp.push(address),
-                InputProtocol::Pull => {}
-            }
-        }
-        own
-    }
-
     fn layout(&self) -> Layout {
         let config = &self.config;
-        let hop = |hop: &NextHop| layout::Hop {
-            stream: config.streams[hop.stream.0].name.clone(),
-            protocol: match hop.protocol {
-                HopProtocol::Tcp => "TCP",
-                HopProtocol::Udp(_) => "UDP",
-            },
-            host: hop.host.clone(),
-            port: hop.port,
-        };
         let addresses = self.ingest.addresses();
         let stream = |(index, stream): (usize, &Stream)| {
             let listening = addresses.iter().find(|(id, _)| id.0 == index).map(|(_, address)| *address);
@@ -254,7 +232,7 @@ impl App {
             name: config.node.clone(),
             streams: config.streams.iter().enumerate().map(stream).collect(),
             ports: self.outputs().into_iter().map(|(_, address)| address).collect(),
-            hops: config.next_hops.iter().map(hop).collect(),
+            hops: config.next_hops.iter().map(|hop| layout_of_hop(config, hop)).collect(),
         }
     }
 
@@ -267,6 +245,28 @@ impl App {
             log::info!("listening: [monitor] http {}", monitor.address());
         }
     }
+}
+
+fn layout_of_hop(config: &Config, hop: &NextHop) -> layout::Hop {
+    let protocol = match hop.protocol {
+        HopProtocol::Tcp => "TCP",
+        HopProtocol::Udp(_) => "UDP",
+    };
+    let stream = config.streams[hop.stream.0].name.clone();
+    layout::Hop { stream, protocol, host: hop.host.clone(), port: hop.port }
+}
+
+/// Where the node itself listens.
+fn own_addresses(config: &Config, layout: &Layout) -> Own {
+    let mut own = Own { tcp: layout.ports.clone(), udp: Vec::new() };
+    for (stream, (_, address)) in config.streams.iter().zip(&layout.streams) {
+        let list = match stream.protocol {
+            InputProtocol::Udp => &mut own.udp,
+            InputProtocol::Tcp | InputProtocol::Http | InputProtocol::Pull => &mut own.tcp,
+        };
+        list.extend(*address);
+    }
+    own
 }
 
 /// What workers are given beside the configuration.
@@ -310,17 +310,14 @@ fn output_metrics(config: &Config) -> OutputMetrics {
     OutputMetrics::new(workers, config.streams.len(), config.next_hops.len())
 }
 
-/// The hops thread, if there is any next hop. To ingest it is one more worker.
+/// The hops thread. To ingest it is one more worker.
 fn hops(
     config: &Config,
     own: Own,
     metrics: &Arc<OutputMetrics>,
     workers: Balance,
     to_ingest: &Sender<ToIngest>,
-) -> Result<Option<(Hops, Sender<ToWorker>)>, StartError> {
-    if config.next_hops.is_empty() {
-        return Ok(None);
-    }
+) -> Result<(Hops, Sender<ToWorker>), StartError> {
     let settings = hops::Settings {
         hops: config.next_hops.clone(),
         streams: config.streams.iter().map(|stream| stream.name.clone()).collect(),
@@ -330,7 +327,6 @@ fn hops(
     };
     let id = WorkerId(workers.count());
     Hops::new(settings, id, workers, to_ingest.clone(), now())
-        .map(Some)
         .map_err(|error| StartError::System("the hops thread can't be set up", error))
 }
 

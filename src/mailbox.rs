@@ -14,6 +14,7 @@ use mio::{Registry, Token, Waker};
 
 use crate::chunk::SharedChunk;
 use crate::front;
+use crate::hops;
 use crate::ingest;
 use crate::metrics::OutputMetrics;
 use crate::proto::relay::Path;
@@ -106,6 +107,8 @@ pub enum ToHops {
     Resolved(usize, io::Result<Vec<SocketAddr>>),
     /// From a worker: the connection to the hop with that index is closed; `None` if it was not even taken up.
     Closed(usize, Option<Served>),
+    /// The configuration has been read again.
+    Renew(hops::Renewal),
 }
 
 impl Line {

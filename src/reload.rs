@@ -2,13 +2,14 @@
 //! Pure.
 //!
 //! Nobody who is connected is dropped for a changed key. What would take that (another port, another protocol, a stream
-//! that is gone) stays as it is until the node is started again, and is named.
+//! or a next hop that is gone) stays as it is until the node is started again, and is named.
 
 use std::mem;
 use std::net::SocketAddr;
 
 use crate::config::{
-    Config, Datagrams, HopProtocol, NextHop, ReceiverPort, ReceiverProtocol, RunMode, STREAMS_MAX, Stream,
+    Config, Datagrams, HopProtocol, NEXT_HOPS_MAX, NextHop, ReceiverPort, ReceiverProtocol, RunMode,
+    STREAMS_MAX, Stream,
 };
 use crate::mailbox::StreamId;
 
@@ -181,31 +182,48 @@ impl Changes {
         }
     }
 
-    /// Next hops stay as they are.
-    fn next_hops(&mut self, running: &Config, read: &Config) {
+    /// There may be further next hops of a stream. If one of those that there are is gone, all stay as they are: what has
+    /// another address is one that is gone and one that is new.
+    fn next_hops(&mut self, config: &mut Config, read: &Config) {
         let hops = |config: &Config, name: &str| -> Vec<NextHop> {
             let stream = config.streams.iter().position(|stream| stream.name == name);
             config.next_hops.iter().filter(|hop| Some(hop.stream.0) == stream).cloned().collect()
         };
         // The streams that have been read are among those that run by now, but for what is beyond the bound.
-        for (index, stream) in running.streams.iter().enumerate() {
-            let section = match index {
-                0 => "dispatch".to_owned(),
-                _ => format!("dispatch.{}", stream.name),
-            };
-            let (running, read) = (hops(running, &stream.name), hops(read, &stream.name));
-            self.keep_each(&section, "Hosts", &running, &read, |hop| &hop.host);
-            self.keep_each(&section, "Ports", &running, &read, |hop| hop.port);
-            self.keep_each(&section, "Protocol", &running, &read, |hop| mem::discriminant(&hop.protocol));
-            self.keep_each(&section, "Framing", &running, &read, |hop| datagrams(hop).map(|it| it.framing));
-            self.keep_each(&section, "Ttl", &running, &read, |hop| datagrams(hop).map(|it| it.multicast_ttl));
-            self.keep_each(&section, "Interface", &running, &read, |hop| {
-                datagrams(hop).map(|it| it.interface)
+        let names: Vec<String> = config.streams.iter().map(|stream| stream.name.clone()).collect();
+        for (index, name) in names.iter().enumerate() {
+            let section = if index == 0 { "dispatch".to_owned() } else { format!("dispatch.{name}") };
+            let running = hops(config, name);
+            let stream = StreamId(index);
+            let read: Vec<_> = hops(read, name).into_iter().map(|hop| NextHop { stream, ..hop }).collect();
+            let mut new = read.clone();
+            let stay = running.iter().all(|hop| {
+                let place = new.iter().position(|it| it == hop);
+                place.map(|place| new.remove(place)).is_some()
             });
+            if !stay || config.next_hops.len() + new.len() > NEXT_HOPS_MAX {
+                self.keep_hops(&section, &running, &read);
+            } else if !new.is_empty() {
+                self.applied.push(place(&section, "Hosts"));
+                config.next_hops.append(&mut new);
+            }
         }
     }
 
-    /// This key, as all these next hops have it, stays as it is.
+    /// Names the keys by which they differ.
+    fn keep_hops(&mut self, section: &str, running: &[NextHop], read: &[NextHop]) {
+        self.keep_each(section, "Hosts", running, read, |hop| &hop.host);
+        if read.is_empty() {
+            return;
+        }
+        self.keep_each(section, "Ports", running, read, |hop| hop.port);
+        self.keep_each(section, "Protocol", running, read, |hop| mem::discriminant(&hop.protocol));
+        self.keep_each(section, "Framing", running, read, |hop| datagrams(hop).map(|it| it.framing));
+        self.keep_each(section, "Ttl", running, read, |hop| datagrams(hop).map(|it| it.multicast_ttl));
+        self.keep_each(section, "Interface", running, read, |hop| datagrams(hop).map(|it| it.interface));
+    }
+
+    /// This key, of which these next hops have one value or several, stays as it is.
     fn keep_each<'a, T: PartialEq>(
         &mut self,
         section: &str,
@@ -214,9 +232,16 @@ impl Changes {
         read: &'a [NextHop],
         value: impl Fn(&'a NextHop) -> T,
     ) {
-        if !running.iter().map(&value).eq(read.iter().map(&value)) {
-            self.postponed.push(place(section, key));
-        }
+        let values = |hops: &'a [NextHop]| {
+            let mut values = Vec::new();
+            for value in hops.iter().map(&value) {
+                if !values.contains(&value) {
+                    values.push(value);
+                }
+            }
+            values
+        };
+        self.keep(section, key, &values(running), &values(read));
     }
 }
 
@@ -302,7 +327,7 @@ mod tests {
     fn what_needs_a_restart() {
         let after = "[app]\nWorkers=3\nMonitor=http://h/\n[backstream]\nProtocol=UDP\nTimeout=3\n\
             [custom]\nBind=127.0.0.1\nPort=9\n[monitor]\nSecret=s\nMaxNodes=9\n[admin]\nPort=4\n\
-            [dispatch]\nProtocol=CUSTOM,TCP\nHosts=h\nPorts=1\n";
+            [dispatch]\nProtocol=CUSTOM,TCP\nHosts=h,i\nPorts=1,2\n";
         let keys = [
             "[app] Workers",
             "[app] Monitor",
@@ -312,14 +337,11 @@ mod tests {
             "[custom] Bind",
             "[dispatch] Hosts",
             "[dispatch] Ports",
-            "[dispatch] Protocol",
-            "[dispatch] Framing",
-            "[dispatch] Ttl",
-            "[dispatch] Interface",
             "[admin] Port",
         ];
-        assert_lists("", after, &[], &keys);
-        assert_eq!(planned("", after).config, read(""), "it stays as it is");
+        let before = "[dispatch]\nProtocol=CUSTOM,TCP\nHosts=g\nPorts=1\n";
+        assert_lists(before, after, &[], &keys);
+        assert_eq!(planned(before, after).config, read(before), "it stays as it is");
         assert_lists("", "[app]\nRunMode=extra\nNode=n", &[], &["[app] RunMode"]);
         let monitor = "[app]\nRunMode=monitor\n";
         let after =
@@ -353,13 +375,24 @@ mod tests {
     }
 
     #[test]
+    fn new_next_hops_come_after_those_that_are_sent_to() {
+        let hops =
+            |more: &str| format!("[backstream]\n[dispatch]\nProtocol=CUSTOM,TCP\nHosts=a{more}\nPorts=1");
+        let after = hops(",b").replace("Hosts=a,b", "Hosts=b,a")
+            + ",1\n[backstream.s]\n[backstream.r]\n[dispatch.r]\nProtocol=UDP\nHosts=c\nPorts=1\n";
+        let keys = ["[backstream.s]", "[backstream.r]", "[dispatch] Hosts", "[dispatch.r] Hosts"];
+        assert_lists(&hops(""), &after, &keys, &[]);
+        let config = planned(&hops(""), &after).config;
+        let hops: Vec<_> = config.next_hops.iter().map(|hop| (hop.host.as_str(), hop.stream.0)).collect();
+        assert_eq!(hops, [("a", 0), ("b", 0), ("c", 2)]);
+    }
+
+    #[test]
     fn what_is_gone_stays_until_a_restart() {
         let before = "[backstream]\n[backstream.a]\n[custom.a]\nPort=1\n[dispatch]\nProtocol=CUSTOM\n\
                       [dispatch.a]\nProtocol=UDP\nHosts=h\nPorts=1";
         let gone = ["[backstream.a]", "[custom.a]"];
-        let hops = ["[dispatch.a] Hosts", "[dispatch.a] Ports", "[dispatch.a] Protocol"];
-        let datagrams = ["[dispatch.a] Framing", "[dispatch.a] Ttl", "[dispatch.a] Interface"];
-        assert_lists(before, "[backstream]", &[], &[&gone[..], &hops, &datagrams].concat());
+        assert_lists(before, "[backstream]", &[], &[&gone[..], &["[dispatch.a] Hosts"]].concat());
         assert_eq!(planned(before, "[backstream]").config, read(before));
     }
 

@@ -3,7 +3,9 @@
 mod util;
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -12,7 +14,7 @@ use util::publish::Publisher;
 use util::raw::{Frames, ask, dial, upgrade};
 use util::receive::{Protocol, Receiver, connect_from, read_head};
 use util::show::Show;
-use util::{wait_until, wait_until_within};
+use util::{free_port, ts, wait_until, wait_until_within};
 
 /// A machine that does nothing else has them all served in a second.
 const ALL: Duration = Duration::from_secs(120);
@@ -94,7 +96,7 @@ fn what_needs_a_restart_is_named_and_stays_as_it_is() {
     }
     assert!(ask(port, "HEAD /live.ts HTTP/1.1\r\nHost: a\r\n\r\n").starts_with("HTTP/1.1 200 "));
     node.reload(NODE);
-    node.wait_for("reloaded: 1 key changed: [app] Drain");
+    wait_until("the second", || node.count("reloaded: 1 key changed: [app] Drain") == 2);
     node.signal(Signal::SIGHUP);
     node.wait_for("reloaded: 0 keys changed");
 }
@@ -190,6 +192,42 @@ fn next_hops_and_pulls_go_on() {
     show.go_on(BURSTS);
     show.check(&viewer);
     show.check(&hop);
+}
+
+#[test]
+fn next_hops_may_be_added_to_a_stream_that_runs() {
+    let node = Node::start(NODE);
+    let mut show = Show::start(node.address("backstream"));
+    let viewer = Receiver::open(node.address("custom"), &Protocol::Http("/live.ts".into()));
+    show.go_on(BURSTS);
+
+    let port = free_port();
+    let (hop, udp_hop) = (TcpListener::bind((HERE, port)).unwrap(), UdpSocket::bind((HERE, port)).unwrap());
+    let dispatch = format!("Protocol = CUSTOM,TCP,UDP\nHosts = 127.0.0.1\nPorts = {port}\n");
+    node.reload(&NODE.replace("Protocol = CUSTOM\n", &dispatch));
+    node.wait_for("reloaded: 1 key changed: [dispatch] Hosts");
+    node.wait_for(&format!("next hop of live udp://127.0.0.1:{port} is sent to"));
+    let hop = Receiver::of(hop.accept().unwrap().0, &Protocol::Tcp);
+    let datagrams = Arc::<Mutex<Vec<u8>>>::default();
+    thread::spawn({
+        let datagrams = Arc::clone(&datagrams);
+        move || {
+            let mut datagram = [0; 2048];
+            while let Ok(length) = udp_hop.recv(&mut datagram) {
+                datagrams.lock().unwrap().extend_from_slice(&datagram[..length]);
+            }
+        }
+    });
+    for _ in 0..3 * BURSTS {
+        // Not more at once than the socket has room for.
+        show.go_on(1);
+        wait_until("a frame", || hop.ends_with(show.tail()));
+    }
+    show.check(&viewer);
+    show.check(&hop);
+    // It begins with a keyframe that came after it, not with what is kept for newcomers.
+    wait_until("the last packet", || datagrams.lock().unwrap().ends_with(show.tail()));
+    ts::joined(&datagrams.lock().unwrap(), &show.published).unwrap();
 }
 
 #[test]

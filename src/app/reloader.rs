@@ -10,12 +10,13 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 use mio::net::TcpListener;
 
-use super::{Parts, log_input, log_output, log_pull};
+use super::{Parts, layout_of_hop, log_input, log_output, log_pull, own_addresses};
 use crate::config::{Config, InputProtocol, Loaded, Problem, ReceiverPort};
 use crate::front;
+use crate::hops;
 use crate::ingest::{self, Port};
 use crate::layout::{CurrentLayout, Layout};
-use crate::mailbox::{Sender, ToFront, ToIngest, ToWorker};
+use crate::mailbox::{Sender, ToFront, ToHops, ToIngest, ToWorker};
 use crate::metrics::InputMetrics;
 use crate::net::{self, BindError};
 use crate::reload::{Plan, plan};
@@ -44,6 +45,7 @@ pub struct Reloader {
     /// The workers and the hops thread.
     pub(super) workers: Vec<Sender<ToWorker>>,
     pub(super) ingest: Sender<ToIngest>,
+    pub(super) hops: Sender<ToHops>,
     pub(super) front: Sender<ToFront>,
 }
 
@@ -94,6 +96,7 @@ impl Reloader {
         let config = &plan.config;
         self.input.streams.grow(config.streams.len());
         self.parts.metrics.grow(config.streams.len());
+        self.parts.metrics.hops.grow(config.next_hops.len());
         self.parts.places.set_limits(config.clients_max, config.clients_per_ip_max);
         let settings = self.parts.settings(config);
         for worker in &mut self.workers {
@@ -103,6 +106,13 @@ impl Reloader {
         let (authority, streams) = (config.authority.clone(), config.streams.clone());
         let renewal = ingest::Renewal { authority, streams, ports: opened.inputs };
         tell(&mut self.ingest, ToIngest::Renew(Box::new(renewal)), "ingest")?;
+        // Which asks ingest for streams.
+        let renewal = hops::Renewal {
+            hops: config.next_hops[self.running.next_hops.len()..].to_vec(),
+            streams: config.streams.iter().map(|stream| stream.name.clone()).collect(),
+            own: own_addresses(config, &layout),
+        };
+        tell(&mut self.hops, ToHops::Renew(renewal), "the hops thread")?;
         let renewal = front::Renewal { listeners: opened.listeners, drain: config.drain };
         tell(&mut self.front, ToFront::Renew(renewal), "the front")?;
         self.log_new(config, &layout);
@@ -131,6 +141,8 @@ impl Reloader {
         let new: Vec<SocketAddr> =
             new.map(|(port, listener)| listener.local_addr().unwrap_or(port.bind)).collect();
         layout.ports.extend(new);
+        let new = config.next_hops.iter().skip(layout.hops.len());
+        layout.hops.extend(new.map(|hop| layout_of_hop(config, hop)));
         layout
     }
 

@@ -26,7 +26,7 @@ use tcp::{Outlook, TcpHop};
 use udp::UdpHop;
 
 use crate::balance::Balance;
-use crate::config::{HopProtocol, NextHop};
+use crate::config::{HopProtocol, NEXT_HOPS_MAX, NextHop};
 use crate::logging::LogBudget;
 use crate::mailbox::{
     Mailbox, Sender, StreamId, StreamStatus, ToHops, ToIngest, ToWorker, WorkerId, mailbox,
@@ -39,8 +39,8 @@ const MAIL: Token = Token(usize::MAX);
 /// Messages of ingest that may wait: at 1,000 chunks a second, four seconds.
 const MAIL_MAX: usize = 4096;
 
-/// What may wait of resolvers and workers for each hop: an answer, and that a connection has ended.
-const NEWS_PER_HOP_MAX: usize = 2;
+/// What may wait of resolvers and workers for each hop: an answer, and that a connection has ended. And further hops.
+const NEWS_MAX: usize = 2 * NEXT_HOPS_MAX + 1;
 
 /// What ingest refused to hear is said again after this.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
@@ -63,6 +63,17 @@ pub struct Settings {
     pub metrics: Arc<OutputMetrics>,
 }
 
+/// What the thread is told when the configuration has been read again.
+#[derive(Debug)]
+pub struct Renewal {
+    /// Further hops, after those that there are.
+    pub hops: Vec<NextHop>,
+    /// As in [`Settings`].
+    pub streams: Vec<String>,
+    /// As in [`Settings`].
+    pub own: Own,
+}
+
 /// The hops thread before it runs.
 #[derive(Debug)]
 pub struct Hops {
@@ -75,6 +86,7 @@ pub struct Hops {
     resolver: Resolver<ToHops>,
     workers: Balance,
     own: Own,
+    waits: Waits,
     metrics: Arc<OutputMetrics>,
     log: LogBudget,
     now: Instant,
@@ -84,6 +96,8 @@ pub struct Hops {
     feeds: Vec<Feed>,
     /// Streams that ingest must still be asked for.
     wanted: Vec<StreamId>,
+    /// Streams of which somewhat may have been published before they were asked for: datagrams begin with what comes next.
+    late: Vec<StreamId>,
     /// By stream, what becomes of a hop that is lost now.
     outlooks: Vec<Outlook>,
     /// No hop is due before.
@@ -110,9 +124,8 @@ impl Hops {
     ) -> io::Result<(Hops, Sender<ToWorker>)> {
         let poll = Poll::new()?;
         let (sender, mailbox) = mailbox(MAIL_MAX, poll.registry(), MAIL)?;
-        let (to_hops, news) = mailbox.beside(NEWS_PER_HOP_MAX * settings.hops.len());
-        let mut resolver = Resolver::new(to_hops.clone(), ToHops::Resolved);
-        resolver.expect(settings.hops.iter().map(|hop| hop.host.as_str()))?;
+        let (to_hops, news) = mailbox.beside(NEWS_MAX);
+        let resolver = Resolver::new(to_hops.clone(), ToHops::Resolved);
         let mut hops = Hops {
             poll,
             mailbox,
@@ -122,7 +135,8 @@ impl Hops {
             id,
             resolver,
             workers,
-            own: settings.own,
+            own: Own::default(),
+            waits: settings.waits,
             metrics: settings.metrics,
             log: LogBudget::new(LOG_LINES.0, LOG_LINES.1, now),
             now,
@@ -130,15 +144,18 @@ impl Hops {
             tcp: Vec::new(),
             feeds: Vec::new(),
             wanted: Vec::new(),
-            outlooks: vec![Outlook::WhenPublished; settings.streams.len()],
-            due_at: Some(now),
+            late: Vec::new(),
+            outlooks: Vec::new(),
+            due_at: None,
         };
-        for (index, hop) in settings.hops.into_iter().enumerate() {
-            let target =
-                Target::new(index, hop.clone(), &settings.streams[hop.stream.0], settings.waits, now);
-            hops.add(target, &hop);
-        }
+        hops.renew(Renewal { hops: settings.hops, streams: settings.streams, own: settings.own })?;
         Ok((hops, sender))
+    }
+
+    /// How the thread is told what workers are not.
+    #[must_use]
+    pub fn news(&self) -> Sender<ToHops> {
+        self.to_hops.clone()
     }
 
     /// Feeds the hops until told to stop.
@@ -147,6 +164,21 @@ impl Hops {
         while self.turn(&mut events).is_continue() {}
         let (feeds, mut desk) = self.feeds();
         feeds.iter_mut().flat_map(|feed| &mut feed.hops).for_each(|hop| hop.end(&mut desk));
+    }
+
+    /// There are further streams and hops.
+    fn renew(&mut self, renewal: Renewal) -> io::Result<()> {
+        let Renewal { hops, streams, own } = renewal;
+        self.own = own;
+        self.outlooks.resize(streams.len(), Outlook::WhenPublished);
+        self.resolver.expect(hops.iter().map(|hop| hop.host.as_str()))?;
+        for hop in hops {
+            let name = &streams[hop.stream.0];
+            let target = Target::new(self.places.len(), hop.clone(), name, self.waits, self.now);
+            self.add(target, &hop);
+        }
+        self.due_at = Some(self.now);
+        Ok(())
     }
 
     fn add(&mut self, target: Target, hop: &NextHop) {
@@ -158,7 +190,7 @@ impl Hops {
         let framing = datagrams.framing;
         let same = |feed: &Feed| feed.stream == hop.stream && feed.framing == framing;
         let feed = self.feeds.iter().position(same).unwrap_or_else(|| {
-            if !self.wanted.contains(&hop.stream) {
+            if !self.feeds.iter().any(|feed| feed.stream == hop.stream) {
                 self.wanted.push(hop.stream);
             }
             self.feeds.push(Feed::new(hop.stream, framing, self.now));
@@ -217,6 +249,9 @@ impl Hops {
                         feed.send(&chunk, &mut desk);
                     }
                 }
+                ToWorker::Backlog(stream, _) if self.late.contains(&stream) => {
+                    self.late.retain(|&late| late != stream);
+                }
                 // Asked for when nothing had been published, so there is little of it.
                 ToWorker::Backlog(stream, chunks) => {
                     let (feeds, mut desk) = self.feeds();
@@ -251,6 +286,13 @@ impl Hops {
                     feeds[feed].resolved(slot, addresses, &mut desk);
                 }
             },
+            ToHops::Renew(renewal) => {
+                let before = self.wanted.len();
+                if let Err(error) = self.renew(renewal) {
+                    log::error!("further next hops can't be looked up: {error}");
+                }
+                self.late.extend_from_slice(&self.wanted[before..]);
+            }
             ToHops::Closed(hop, served) => {
                 let Place::Tcp(slot) = self.places[hop] else { return };
                 let outlook = self.outlooks[self.tcp[slot].stream.0];
