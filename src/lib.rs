@@ -28,6 +28,7 @@ pub mod pace;
 pub mod resolver;
 pub mod identity;
 pub mod growing;
+pub mod notices;
 pub mod metrics;
 pub mod layout;
 pub mod web;

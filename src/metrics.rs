@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::config::{NEXT_HOPS_MAX, STREAMS_MAX};
 use crate::growing::Growing;
 use crate::identity::NodeId;
+use crate::notices::Notices;
 use crate::proto::ts::Codecs;
 
 /// Something counted since the program began.
@@ -152,6 +153,8 @@ pub struct InputState {
     pub publisher: Option<SocketAddr>,
     /// The node that it comes from, if that has said who it is.
     pub upstream: Option<Upstream>,
+    /// What an operator should know of it.
+    pub notices: Notices,
 }
 
 /// The node that a stream comes from.

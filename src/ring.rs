@@ -17,13 +17,27 @@ pub struct Ring {
     next: u64,
     newest_entry: Option<u64>,
     bytes: usize,
+    /// The last chunk that was let go of was young enough to stay, but for the bytes.
+    is_cut_short: bool,
+}
+
+/// Whether a ring holds what it is to hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fit {
+    /// It does.
+    #[default]
+    Whole,
+    /// So many bytes are less than the time.
+    CutShort,
+    /// They are less than the newest group of pictures: a newcomer has nothing to begin with.
+    NoEntry,
 }
 
 impl Ring {
     /// An empty ring; the first chunk may have any number.
     #[must_use]
     pub fn new(buffer: Buffer) -> Ring {
-        Ring { buffer, chunks: VecDeque::new(), next: 0, newest_entry: None, bytes: 0 }
+        Ring { buffer, chunks: VecDeque::new(), next: 0, newest_entry: None, bytes: 0, is_cut_short: false }
     }
 
     /// Its bounds are these from now on.
@@ -89,6 +103,16 @@ impl Ring {
         self.bytes
     }
 
+    /// Whether it holds what it is to hold.
+    #[must_use]
+    pub fn fit(&self) -> Fit {
+        match (self.is_cut_short, self.newest_entry) {
+            (false, _) => Fit::Whole,
+            (true, Some(entry)) if entry < self.first() => Fit::NoEntry,
+            (true, _) => Fit::CutShort,
+        }
+    }
+
     fn trim(&mut self) {
         let Some(newest) = self.chunks.back() else { return };
         let newest_received = newest.sealed.received;
@@ -101,6 +125,7 @@ impl Ring {
             if !expired && self.bytes <= self.buffer.bytes {
                 return;
             }
+            self.is_cut_short = !expired;
             self.bytes -= bytes_held(oldest);
             self.chunks.pop_front();
         }
@@ -110,6 +135,7 @@ impl Ring {
         self.chunks.clear();
         self.newest_entry = None;
         self.bytes = 0;
+        self.is_cut_short = false;
     }
 }
 
@@ -191,6 +217,26 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_known() {
+        #[allow(clippy::disallowed_methods)] // Any instant will do to count from.
+        let start = Instant::now();
+        let mut ring = Ring::new(Buffer { time: Duration::from_secs(10), bytes: 20_000 });
+        let mut push = |second: u64, len, entry: bool| {
+            let received = start + Duration::from_secs(second);
+            ring.push(chunk(second, received, len, entry.then(Entry::default)));
+            ring.fit()
+        };
+        let mut push_all = |seconds: std::ops::Range<u64>, len, entry_every| {
+            seconds.map(|second| push(second, len, second % entry_every == 0)).last().expect("some chunks")
+        };
+        assert_eq!(push_all(0..20, 500, 5), Fit::Whole);
+        assert_eq!(push_all(20..30, 5_000, 2), Fit::CutShort);
+        assert_eq!(push_all(30..40, 5_000, 30), Fit::NoEntry);
+        assert_eq!(push_all(40..41, 5_000, 1), Fit::CutShort, "there is one again");
+        assert_eq!(push_all(41..70, 500, 5), Fit::Whole);
     }
 
     #[test]

@@ -117,7 +117,7 @@ fn a_client_that_breaks_a_rule_is_told_which() {
         ("a length in more bytes than it takes", b"\x81\xfe\x00\x05mask".to_vec(), 1002),
         ("half a close code", masked(CLOSE, b"\x03"), 1002),
         ("a close code that is not to be sent", masked(CLOSE, b"\x03\xee"), 1002),
-        ("a reason that is not UTF-8", masked(CLOSE, b"\x03\xe8\xff"), 1007),
+        ("a text that is not UTF-8", masked(CLOSE, b"\x03\xe8\xff"), 1007),
         ("a message that is too big", b"\x82\xff\x80\0\0\0\0\0\0\0mask".to_vec(), 1009),
         ("a message that is too big", masked(0x82, &[0; 65_537])[..100].to_vec(), 1009),
     ] {

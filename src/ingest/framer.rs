@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::chunk::{Sealed, TS_PACKET_BYTES};
 use crate::config::Format;
 use crate::proto::ts::Codecs;
-use crate::proto::ts::health::Health;
+use crate::proto::ts::health::{Health, Lacks};
 use crate::proto::ts::packet::{Packet, SYNC_BYTE};
 use crate::proto::ts::sync::Aligner;
 use crate::proto::ts::watch::Watch;
@@ -161,6 +161,12 @@ impl Framer {
     #[must_use]
     pub fn codecs(&self) -> Codecs {
         self.watch.codecs()
+    }
+
+    /// What the current publisher's stream has lacked for long. Opaque bytes lack nothing.
+    #[must_use]
+    pub fn lacks(&self) -> Lacks {
+        self.watch.lacks()
     }
 
     /// How the stream is doing.

@@ -11,7 +11,7 @@ mod port;
 mod pull;
 mod report;
 mod route;
-mod rtp;
+pub mod rtp;
 mod stream;
 mod streams;
 mod subscribers;

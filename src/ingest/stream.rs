@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use log::info;
+use log::{info, warn};
 use mio::Token;
 
 use crate::chunk::{Chunk, Sealed};
@@ -16,6 +16,7 @@ use crate::ingest::subscribers::Subscribers;
 use crate::ingest::wall::Wall;
 use crate::mailbox::{Sender, StreamId, StreamStatus, ToWorker};
 use crate::metrics::{InputMetrics, InputState, StreamInputMetrics, Upstream};
+use crate::notices::{Notice, Notices};
 use crate::proto::relay::{Origin, Path, Stamp};
 use crate::proto::ts::Codecs;
 use crate::ring::Ring;
@@ -39,6 +40,10 @@ pub struct Stream {
     metrics: Arc<InputMetrics>,
     /// As last put up for others to read.
     shown: InputState,
+    /// What an operator should know at present.
+    notices: Notices,
+    /// What of that has been said of this publisher.
+    stated: Vec<Notice>,
 }
 
 /// What is needed to hand chunks out.
@@ -105,6 +110,8 @@ impl Stream {
             relayed: None,
             metrics,
             shown: InputState::default(),
+            notices: Notices::default(),
+            stated: Vec::new(),
             settings,
         }
     }
@@ -210,6 +217,20 @@ impl Stream {
         }
     }
 
+    /// Looks at how the stream is doing; what there is to be said of that is said once for each publisher.
+    pub fn look(&mut self) {
+        if self.publisher.is_none() {
+            return;
+        }
+        self.notices = Notices { lacks: self.framer.lacks(), buffer: self.ring.fit() };
+        for notice in self.notices.all() {
+            if !self.stated.contains(&notice) {
+                self.stated.push(notice);
+                warn!("{}: {notice}", self.settings.name);
+            }
+        }
+    }
+
     fn heard(&mut self, bytes: usize, now: Instant) {
         if let Some(publisher) = &mut self.publisher {
             publisher.heard = now;
@@ -231,6 +252,8 @@ impl Stream {
     /// The publisher is gone, if there was one; its last bytes still go out. Returns it.
     pub fn leave(&mut self, departure: &Departure, now: Instant, outlet: &mut Outlet) -> Option<Publisher> {
         let publisher = self.publisher.take()?;
+        self.notices = Notices::default();
+        self.stated.clear();
         self.framer.end_session(&mut outlet.sealed);
         self.hand_out(outlet);
         self.set_status(StreamStatus { live: false, ..StreamStatus::clone(&self.status) });
@@ -269,7 +292,7 @@ impl Stream {
         let hops = path.len().saturating_sub(1) as u8;
         let upstream = path.first().map(|&node| Upstream { node, hops });
         let publisher = self.publisher.as_ref().map(|publisher| publisher.peer);
-        InputState { live: *live, codecs: *codecs, publisher, upstream }
+        InputState { live: *live, codecs: *codecs, publisher, upstream, notices: self.notices }
     }
 
     fn hand_out(&mut self, outlet: &mut Outlet) {

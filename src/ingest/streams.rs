@@ -194,10 +194,12 @@ impl Streams {
         earliest
     }
 
-    /// Parts with publishers that have been silent for too long.
+    /// Parts with publishers that have been silent for too long, and looks at how the others are doing.
     pub fn tick(&mut self, now: Instant) {
         self.outlet.wall = Wall::read(now);
         for index in 0..self.streams.len() {
+            self.streams[index].look();
+            self.owing |= self.streams[index].owing();
             if self.streams[index].settings.protocol == InputProtocol::Pull {
                 // Who pulls it looks to that.
                 continue;

@@ -5,7 +5,7 @@
 //!     └─────────┴────► Streaming ──► Lingering ──► gone
 //! ```
 
-use std::io::{ErrorKind, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -103,6 +103,8 @@ pub struct Conn {
     pub announced: bool,
     /// It waits for the loop to call [`resume`](Self::resume).
     pub lined_up: bool,
+    /// The receiver has shut its side of the connection. It may still take what it is sent, or be gone.
+    half_closed: bool,
     admitted: Option<Admitted>,
     state: State,
     _counted: Arc<()>,
@@ -178,6 +180,7 @@ impl Conn {
             leave: None,
             announced: false,
             lined_up: false,
+            half_closed: false,
             admitted: None,
             state,
             _counted: newcomer.counted,
@@ -228,11 +231,11 @@ impl Conn {
                 _ => {}
             }
             let read = match self.socket.read(scratch) {
-                Ok(0) => return Err(Leave::ClosedByReceiver),
+                Ok(0) => return self.peer_has_ended(),
                 Ok(read) => read,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Next::Wait),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Leave::Socket(error.kind())),
+                Err(error) => return Err(self.broken(&error)),
             };
             match &mut self.state {
                 State::Preface { bytes, .. } => {
@@ -262,6 +265,22 @@ impl Conn {
             }
         }
         Ok(Next::Resume)
+    }
+
+    /// The peer will say nothing more. Over HTTP and bare TCP that is no goodbye: a program whose input has ended shuts its
+    /// side and reads on (`nc -N`). If it is gone altogether, the connection breaks with the next bytes for it.
+    fn peer_has_ended(&mut self) -> Result<Next, Leave> {
+        let over = self.joined.map(|joined| joined.over);
+        if matches!((&self.state, over), (State::Streaming(..), Some(Over::Http | Over::Tcp))) {
+            self.half_closed = true;
+            return Ok(Next::Wait);
+        }
+        Err(Leave::ClosedByReceiver)
+    }
+
+    /// What became of a receiver whose connection has failed.
+    fn broken(&self, error: &io::Error) -> Leave {
+        if self.half_closed { Leave::ClosedByReceiver } else { Leave::Socket(error.kind()) }
     }
 
     /// The socket takes bytes again.
@@ -301,7 +320,7 @@ impl Conn {
             Ok(Pumped::CaughtUp | Pumped::Blocked) => Ok(Next::Wait),
             // The end needs the whole desk: the next turn sees to it.
             Ok(Pumped::Unfinished | Pumped::Ended) => Ok(Next::Resume),
-            Err(error) => Err(Leave::Socket(error.kind())),
+            Err(error) => Err(self.broken(&error)),
         }
     }
 
@@ -331,6 +350,11 @@ impl Conn {
                 if streaming.is_stalled(&patience, now) {
                     return Err(Leave::Stalled);
                 }
+                let silence = now.duration_since(streaming.progress_at());
+                if self.half_closed && silence >= patience.stall_max {
+                    // Nothing has been sent that could have told whether it is still there.
+                    return Err(Leave::ClosedByReceiver);
+                }
                 let Speech::WebSocket { awaits_pong, path_told, .. } = speech else { return Ok(Next::Wait) };
                 if streaming.is_blocked() {
                     return Ok(Next::Wait);
@@ -343,7 +367,6 @@ impl Conn {
                     streaming.outbox.control(&ws::text(&text));
                     return self.pump(desk);
                 }
-                let silence = now.duration_since(streaming.progress_at());
                 if *awaits_pong && silence >= PONG_TIME_MAX {
                     return Err(Leave::NoPong);
                 }
@@ -571,7 +594,7 @@ impl Conn {
             Ok(Pumped::CaughtUp | Pumped::Blocked) => Ok(Next::Wait),
             Ok(Pumped::Unfinished) => Ok(Next::Resume),
             Ok(Pumped::Ended) => self.linger(desk),
-            Err(error) => Err(Leave::Socket(error.kind())),
+            Err(error) => Err(self.broken(&error)),
         }
     }
 

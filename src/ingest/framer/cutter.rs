@@ -94,7 +94,7 @@ impl Cutter {
         sealed: &mut Vec<Sealed>,
     ) {
         if let (ChunkStart::Entry, Some(first)) = (start, packets.first()) {
-            self.entry = Some(watch.entry_as_told(Packet::new(first), now, health));
+            self.entry = watch.entry_as_told(Packet::new(first), now, health);
         }
         for bytes in packets {
             let video = watch.take(Packet::new(bytes), now, health);

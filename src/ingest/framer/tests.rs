@@ -178,10 +178,48 @@ fn a_stream_without_keyframes_is_begun_at_a_pat_until_there_is_one() {
     assert!(!bench.sealed[0].entry.as_ref().unwrap().join.payload().is_empty());
 
     bench.push(&mux.keyframe(9).take());
-    for _ in 0..200 {
+    for _ in 0..590 {
         bench.push(&mux.tables().video_frame(5).take()).wait(100 * MS);
     }
     assert_eq!(entries(&bench), 5, "from then on keyframes alone count");
+    assert_eq!(bench.framer.lacks(), Lacks::default());
+    for _ in 0..20 {
+        bench.push(&mux.tables().video_frame(5).take()).wait(100 * MS);
+    }
+    assert_eq!(entries(&bench), 7, "but not after a minute without: after 60 and 60.5 s");
+    assert_eq!(bench.framer.lacks(), Lacks { pat: false, keyframe: true });
+}
+
+#[test]
+fn an_entry_costs_no_more_than_what_came_before_it() {
+    let mut bench = Bench::new(Format::Ts, Duration::ZERO, None);
+    let mut mux = Mux::with_video_and_audio();
+    for pid in 0x400..0x500 {
+        mux.raw(pid);
+    }
+    bench.push(&mux.tables().keyframe(9).take());
+    for _ in 0..5_000 {
+        bench.push(&mux.keyframe(1).take());
+    }
+    let entries = || bench.sealed.iter().filter_map(|sealed| sealed.entry.as_ref());
+    let preambles: usize =
+        entries().map(|entry| entry.join.payload().len() + entry.jump.payload().len()).sum();
+    let stream = bench.out().len();
+    assert!(entries().count() > 10, "{} entries", entries().count());
+    assert!(preambles < 2 * stream, "{preambles} bytes of preambles to {stream} of the stream");
+    assert_eq!(bench.framer.health().keyframe_interval.max, Duration::ZERO, "all of them are keyframes");
+}
+
+#[test]
+fn a_stream_that_lacks_a_pat_is_said_to_once_it_has_sent_enough() {
+    let mut bench = Bench::new(Format::Ts, Duration::ZERO, None);
+    let mut mux = Mux::with_video_and_audio();
+    bench.push(&mux.tables().keyframe(9).take()).wait(3600 * 1000 * MS);
+    assert_eq!(bench.framer.lacks(), Lacks::default(), "it has just been silent");
+    bench.push(&mux.keyframe(1).take());
+    assert_eq!(bench.framer.lacks(), Lacks { pat: true, keyframe: false });
+    bench.push(&mux.tables().take());
+    assert_eq!(bench.framer.lacks(), Lacks::default());
 }
 
 #[test]
@@ -357,7 +395,7 @@ proptest! {
 fn what_comes_just_before_a_keyframe_goes_out_with_it() {
     let mut mux = Mux::with_video_and_audio();
     let mut bench = Bench::new(Format::Ts, 2 * MS, None);
-    bench.push(&mux.tables().keyframe(3).take()).wait(2 * MS);
+    bench.push(&mux.tables().keyframe(9).take()).wait(2 * MS);
     assert_eq!(bench.sealed.len(), 1);
     bench.push(&mux.tables().take()).wait(MS).push(&mux.keyframe(3).take());
     assert_eq!(bench.sealed.len(), 1, "the keyframe may not be complete, and the tables wait for it");

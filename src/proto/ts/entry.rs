@@ -11,6 +11,9 @@ const SPACING: Duration = Duration::from_millis(500);
 /// So long keyframes are waited for, from the publisher's coming on; after that, entry points are made up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The same where there have been keyframes, and there are no more.
+const PATIENCE_BETWEEN: Duration = Duration::from_secs(60);
+
 /// What makes a packet an entry point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -86,13 +89,13 @@ impl Entries {
         self.last.is_none_or(|last| now.saturating_duration_since(last) >= SPACING)
     }
 
-    /// Whether what should bring entry points has not brought any for too long. Once it has, it is relied on.
+    /// Whether what should bring entry points has not brought any for too long. Where it has, it is relied on for longer.
     fn is_overdue(&self, main: &Main, now: Instant) -> bool {
-        let waiting_since = match self.proper {
-            Some((pid, _)) if Some(pid) == main.video_pid.or(main.audio_pid) => None,
-            Some((_, at)) => Some(at),
-            None => self.started,
+        let (since, patience) = match self.proper {
+            Some((pid, at)) if Some(pid) == main.video_pid.or(main.audio_pid) => (Some(at), PATIENCE_BETWEEN),
+            Some((_, at)) => (Some(at), PATIENCE),
+            None => (self.started, PATIENCE),
         };
-        waiting_since.is_some_and(|since| now.saturating_duration_since(since) >= PATIENCE)
+        since.is_some_and(|since| now.saturating_duration_since(since) >= patience)
     }
 }

@@ -48,6 +48,15 @@ pub struct Interval {
     pub max: Duration,
 }
 
+/// What a stream ought to have, and has not had for long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lacks {
+    /// There has been no PAT for 10 s (PAT_error, 1.3, allows 500 ms).
+    pub pat: bool,
+    /// There has been no keyframe of the video for 60 s.
+    pub keyframe: bool,
+}
+
 impl Interval {
     pub(crate) fn record(&mut self, interval: Duration) {
         self.last = interval;

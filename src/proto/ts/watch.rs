@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::chunk::Entry;
+use crate::chunk::{Entry, TS_PACKET_BYTES};
 
 use super::Codecs;
 use super::continuity::{Continuity, Verdict};
 pub(crate) use super::entry::Position;
 use super::entry::{Entries, Kind};
-use super::health::Health;
+use super::health::{Health, Lacks};
 use super::packet::{PID_PAT, Packet};
 use super::preamble;
 use super::tables::Tables;
@@ -19,9 +19,22 @@ pub(crate) struct Watch {
     tables: Tables,
     continuity: Continuity,
     entries: Entries,
+    /// What the last entry point cost: bytes of its preambles.
+    entry_bytes: usize,
+    /// Bytes of the stream since then.
+    bytes_since_entry: usize,
+    /// When the publisher came.
+    started: Option<Instant>,
+    last_packet: Option<Instant>,
     last_pat: Option<Instant>,
     last_keyframe: Option<Instant>,
 }
+
+/// A stream ought to have a PAT twice a second. One without for so long is said to lack it.
+const PAT_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// A stream with video that has had no keyframe for so long is said to lack them.
+const KEYFRAME_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// What a packet means for the chunk that it is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +50,7 @@ pub(crate) enum Video {
 impl Watch {
     /// Of a publisher that has come just now.
     pub fn starting(now: Instant) -> Watch {
-        Watch { entries: Entries::starting(now), ..Watch::default() }
+        Watch { entries: Entries::starting(now), started: Some(now), ..Watch::default() }
     }
 
     /// What a receiver must be sent before `packet`, if it may begin there. To be called before [`take`](Self::take).
@@ -52,29 +65,45 @@ impl Watch {
             return None;
         }
         let kind = self.entries.kind(packet, position, &self.tables, now)?;
-        Some(self.pass(kind, packet, now, health))
+        self.note(kind, now, health);
+        self.is_affordable().then(|| self.pass(kind, packet, now))
     }
 
-    /// What a receiver must be sent before `packet`, where another node has found that it may begin.
-    pub fn entry_as_told(&mut self, packet: Packet, now: Instant, health: &mut Health) -> Entry {
+    /// The same, where another node has found that a receiver may begin.
+    pub fn entry_as_told(&mut self, packet: Packet, now: Instant, health: &mut Health) -> Option<Entry> {
         let kind = self.entries.kind(packet, Position::ChunkStart, &self.tables, now);
-        self.pass(kind.unwrap_or(Kind::Elapsed), packet, now, health)
+        let kind = kind.unwrap_or(Kind::Elapsed);
+        self.note(kind, now, health);
+        self.is_affordable().then(|| self.pass(kind, packet, now))
     }
 
-    fn pass(&mut self, kind: Kind, packet: Packet, now: Instant, health: &mut Health) -> Entry {
+    fn note(&mut self, kind: Kind, now: Instant, health: &mut Health) {
         if kind == Kind::Keyframe
             && let Some(last) = self.last_keyframe.replace(now)
         {
             health.keyframe_interval.record(now.saturating_duration_since(last));
         }
+    }
+
+    /// Whether as much of the stream has come as the last entry point cost. A publisher that calls every packet a keyframe
+    /// would else cost far more work and memory than what it sends.
+    fn is_affordable(&self) -> bool {
+        !self.entries.any() || self.bytes_since_entry >= self.entry_bytes
+    }
+
+    fn pass(&mut self, kind: Kind, packet: Packet, now: Instant) -> Entry {
         let entry = preamble::before(packet, &self.tables, &self.continuity);
         self.entries.pass(kind, packet, now);
         self.continuity.pass_entry();
+        self.entry_bytes = entry.join.payload().len() + entry.jump.payload().len();
+        self.bytes_since_entry = 0;
         entry
     }
 
     /// Takes `packet`. Of one with `transport_error` no field can be relied on.
     pub fn take(&mut self, packet: Packet, now: Instant, health: &mut Health) -> Video {
+        self.bytes_since_entry += TS_PACKET_BYTES;
+        self.last_packet = Some(now);
         if packet.transport_error() {
             health.transport_errors += 1;
             return Video::Other;
@@ -114,6 +143,19 @@ impl Watch {
     /// The tables are here and have no video, so that no frame is ever open.
     pub fn is_without_video(&self) -> bool {
         self.tables.main().without_video
+    }
+
+    /// What has been missing for long, as of the last packet: a publisher that is silent lacks nothing else.
+    pub fn lacks(&self) -> Lacks {
+        let missing = |last: Option<Instant>, time_max| match (last.or(self.started), self.last_packet) {
+            (Some(since), Some(until)) => until.saturating_duration_since(since) >= time_max,
+            _ => false,
+        };
+        Lacks {
+            pat: missing(self.last_pat, PAT_TIME_MAX),
+            keyframe: self.tables.main().video_pid.is_some()
+                && missing(self.last_keyframe, KEYFRAME_TIME_MAX),
+        }
     }
 
     /// What receivers will have to decode.

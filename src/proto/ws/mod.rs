@@ -7,6 +7,7 @@ pub mod client;
 mod control;
 mod handshake;
 mod reader;
+mod utf8;
 
 pub use control::{CONTROL_PAYLOAD_BYTES_MAX, ControlPayload, close, ping, pong, text};
 pub use handshake::{HandshakeError, handshake, is_upgrade, origin_is_allowed};

@@ -1,4 +1,5 @@
-//! What clients send, frame by frame (RFC 6455 §5). The content of messages is dropped: a viewer has nothing to say.
+//! What clients send, frame by frame (RFC 6455 §5). The content of messages is checked and dropped: a viewer has nothing
+//! to say.
 
 use std::fmt;
 use std::io::Cursor;
@@ -7,6 +8,7 @@ use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::control::{CONTROL_PAYLOAD_BYTES_MAX, ControlPayload, close_code};
+use super::utf8::{NotUtf8, Text};
 
 /// The largest message that is put up with, in bytes, all of its fragments together. None of it is kept.
 pub const MESSAGE_BYTES_MAX: u32 = 64 * 1024;
@@ -24,6 +26,8 @@ pub struct Reader {
     header_len: u8,
     /// A message has been begun whose last fragment is still to come: how many bytes it has so far.
     message_bytes: Option<u32>,
+    /// That message as far as it has come, if it is one of text.
+    text: Option<Text>,
     frame: Frame,
 }
 
@@ -31,7 +35,7 @@ pub struct Reader {
 #[derive(Debug)]
 enum Frame {
     Header,
-    Data { left: u32, is_final: bool },
+    Data { mask: [u8; 4], bytes: u32, left: u32, is_final: bool },
     Control(Box<ControlFrame>),
 }
 
@@ -61,7 +65,7 @@ pub enum Incoming {
 pub enum Violation {
     /// Of a rule of framing.
     Protocol(&'static str),
-    /// The reason it closes for is not UTF-8.
+    /// A text, or the reason it closes for, is not UTF-8.
     NotUtf8,
     /// A message of more than [`MESSAGE_BYTES_MAX`].
     TooBig,
@@ -71,7 +75,13 @@ impl Reader {
     /// At the first byte after the handshake.
     #[must_use]
     pub fn new() -> Reader {
-        Reader { header: [0; HEADER_BYTES_MAX], header_len: 0, message_bytes: None, frame: Frame::Header }
+        Reader {
+            header: [0; HEADER_BYTES_MAX],
+            header_len: 0,
+            message_bytes: None,
+            text: None,
+            frame: Frame::Header,
+        }
     }
 
     /// Goes as far as the next thing said in `input`: how many bytes that took, and what it was. With `None`, all of
@@ -88,7 +98,7 @@ impl Reader {
                     None => return Ok((input.len(), None)),
                 }
             }
-            if !self.payload(&mut rest) {
+            if !self.payload(&mut rest)? {
                 return Ok((input.len(), None));
             }
             if let Some(said) = self.complete()? {
@@ -132,40 +142,52 @@ impl Reader {
                 }
                 _ => Err(Violation::Protocol("a control frame that is too long")),
             },
-            OpCode::Data(opcode) => self.begin_data(opcode, header.is_final, length),
+            OpCode::Data(opcode) => self.begin_data(opcode, mask, header.is_final, length),
         }
     }
 
-    fn begin_data(&mut self, opcode: Data, is_final: bool, length: u64) -> Result<Frame, Violation> {
+    fn begin_data(
+        &mut self,
+        opcode: Data,
+        mask: [u8; 4],
+        is_final: bool,
+        length: u64,
+    ) -> Result<Frame, Violation> {
         let before = match (opcode, self.message_bytes) {
             (Data::Continue, Some(bytes)) => bytes,
             (Data::Continue, None) => return Err(Violation::Protocol("a continuation of nothing")),
             (_, None) => 0,
             (_, Some(_)) => return Err(Violation::Protocol("a message within a message")),
         };
+        if opcode != Data::Continue {
+            self.text = (opcode == Data::Text).then(Text::default);
+        }
         let left = u32::try_from(length).map_err(|_| Violation::TooBig)?;
         let bytes =
             before.checked_add(left).filter(|bytes| *bytes <= MESSAGE_BYTES_MAX).ok_or(Violation::TooBig)?;
         self.message_bytes = Some(bytes);
-        Ok(Frame::Data { left, is_final })
+        Ok(Frame::Data { mask, bytes: left, left, is_final })
     }
 
     /// Takes bytes of the payload; whether the frame is complete with them.
-    fn payload(&mut self, rest: &mut &[u8]) -> bool {
+    fn payload(&mut self, rest: &mut &[u8]) -> Result<bool, Violation> {
         match &mut self.frame {
-            Frame::Header => false,
-            Frame::Data { left, .. } => {
-                let len = rest.len().min(*left as usize);
-                *rest = &rest[len..];
-                *left -= len as u32;
-                *left == 0
+            Frame::Header => Ok(false),
+            Frame::Data { mask, bytes, left, .. } => {
+                let (taken, after) = rest.split_at(rest.len().min(*left as usize));
+                *rest = after;
+                if let Some(text) = &mut self.text {
+                    text.extend(taken, *mask, (*bytes - *left) as usize)?;
+                }
+                *left -= taken.len() as u32;
+                Ok(*left == 0)
             }
             Frame::Control(control) => {
                 let (taken, after) = rest.split_at(rest.len().min(control.left));
                 *rest = after;
                 control.left -= taken.len();
                 control.payload.extend(taken, control.mask);
-                control.left == 0
+                Ok(control.left == 0)
             }
         }
     }
@@ -176,6 +198,7 @@ impl Reader {
             Frame::Header | Frame::Data { is_final: false, .. } => Ok(None),
             Frame::Data { is_final: true, .. } => {
                 self.message_bytes = None;
+                self.text.take().map_or(Ok(()), Text::end)?;
                 Ok(Some(Incoming::Message))
             }
             Frame::Control(control) => match control.opcode {
@@ -209,13 +232,19 @@ impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Violation::Protocol(rule) => rule,
-            Violation::NotUtf8 => "a reason that is not UTF-8",
+            Violation::NotUtf8 => "a text that is not UTF-8",
             Violation::TooBig => "a message that is too big",
         })
     }
 }
 
 impl std::error::Error for Violation {}
+
+impl From<NotUtf8> for Violation {
+    fn from(_: NotUtf8) -> Violation {
+        Violation::NotUtf8
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -307,6 +336,20 @@ mod tests {
             frame(0x80, &[1], b"c"),
         ];
         assert_eq!(read(&sent.concat(), &[]), (vec![Incoming::Ping(payload(b"p")), Incoming::Message], None));
+    }
+
+    #[test]
+    fn texts_are_utf8_across_fragments_and_nothing_else() {
+        let split = [frame(0x01, &[2], b"a\xe2"), frame(0x89, &[0], b""), frame(0x80, &[2], b"\x82\xac")];
+        assert_eq!(read(&split.concat(), &[]).1, None);
+        assert_eq!(
+            violation(&[&frame(0x01, &[2], b"a\xe2"), &frame(0x80, &[0], b"")]),
+            1007,
+            "half a character"
+        );
+        assert_eq!(violation(&[&frame(0x81, &[9], b"a\xff")]), 1007, "known before the rest has come");
+        let binary = [frame(0x02, &[1], b"\xff"), frame(0x80, &[1], b"\xff"), frame(0x81, &[1], b"a")];
+        assert_eq!(read(&binary.concat(), &[]), (vec![Incoming::Message; 2], None));
     }
 
     #[test]

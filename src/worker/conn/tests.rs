@@ -347,3 +347,27 @@ fn goodbye_comes_after_the_chunk_in_flight() {
         assert_eq!(bench.conn.leave, Some(Leave::NodeEnds));
     }
 }
+
+#[test]
+fn who_has_shut_its_side_is_served_until_it_is_gone() {
+    let mut bench = Bench::new(ReceiverProtocol::Tcp);
+    bench.go_live();
+    bench.peer.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(bench.hear(), Ok(Next::Wait));
+    for _ in 0..30 {
+        assert_eq!(bench.deliver(100), Ok(Next::Wait));
+        assert_eq!(bench.after(SECOND), Ok(Next::Wait));
+        assert_eq!(bench.heard(100).len(), 100);
+    }
+    assert_eq!(bench.after(8 * SECOND), Ok(Next::Wait));
+    assert_eq!(
+        bench.after(SECOND),
+        Err(Leave::ClosedByReceiver),
+        "there is nothing to tell whether it is there"
+    );
+
+    let mut bench = Bench::new(ReceiverProtocol::WebSocket);
+    bench.open_web_socket();
+    bench.peer.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(bench.hear(), Err(Leave::ClosedByReceiver), "a WebSocket can't even say pong then");
+}

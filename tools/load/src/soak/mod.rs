@@ -30,7 +30,7 @@ const BURSTS: u32 = 25;
 /// How long a publisher stays.
 const ROUND_NS: u64 = 25_000_000_000;
 
-/// Between the last connection of a round and measuring.
+/// Between a publisher and its viewers: so long a newcomer at the lower node may be shown the publisher before.
 const SETTLE_NS: u64 = 1_000_000_000;
 
 /// How long one that visits stays, and stays away, in milliseconds.
@@ -100,7 +100,7 @@ fn round(nodes: &Nodes) -> Result<Load, String> {
         name,
         count,
         behaviour,
-        begin: Begin::AtStart,
+        begin: Begin::Measuring(0),
         per_second: CONNECTS_PER_SECOND,
         sampled,
     };
