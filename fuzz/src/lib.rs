@@ -6,6 +6,7 @@ pub mod configuration;
 pub mod framer;
 pub mod http;
 mod portions;
+pub mod proxy;
 pub mod relay;
 pub mod report;
 pub mod rtp;
@@ -16,10 +17,11 @@ pub mod websocket_client;
 pub type Check = fn(&[u8]);
 
 /// Every check, by the name of its target and of its corpus.
-pub const CHECKS: [(&str, Check); 8] = [
+pub const CHECKS: [(&str, Check); 9] = [
     ("configuration", configuration::check),
     ("framer", framer::check),
     ("http", http::check),
+    ("proxy", proxy::check),
     ("relay", relay::check),
     ("report", report::check),
     ("rtp", rtp::check),

@@ -5,6 +5,7 @@
 
 pub mod apart;
 pub mod cable;
+pub mod crowd;
 pub mod live;
 pub mod media;
 pub mod namespace;
