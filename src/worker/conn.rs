@@ -271,7 +271,8 @@ impl Conn {
     /// side and reads on (`nc -N`). If it is gone altogether, the connection breaks with the next bytes for it.
     fn peer_has_ended(&mut self) -> Result<Next, Leave> {
         let over = self.joined.map(|joined| joined.over);
-        if matches!((&self.state, over), (State::Streaming(..), Some(Over::Http | Over::Tcp))) {
+        let may_read_on = matches!((&self.state, over), (State::Streaming(..), Some(Over::Http | Over::Tcp)));
+        if may_read_on && matches!(self.socket.take_error(), Ok(None)) {
             self.half_closed = true;
             return Ok(Next::Wait);
         }

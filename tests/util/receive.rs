@@ -144,6 +144,11 @@ impl Receiver {
         });
     }
 
+    /// Says that it has nothing more to say, and reads on.
+    pub fn shut(&self) {
+        self.socket.shutdown(Shutdown::Write).expect("it is connected");
+    }
+
     /// Disconnects and hands out what has arrived.
     pub fn close(mut self) -> Capture {
         self.disconnect();
