@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::util::namespace::{run, within};
 use crate::util::{Directory, wait_until};
 
@@ -90,6 +93,21 @@ impl Deployment {
         assert_nothing_is_left(&self.folder);
     }
 
+    /// What a program has said up to now: the one of that file on that host.
+    pub fn log(&self, host: &str, file: &str) -> String {
+        fs::read_to_string(self.kept(host, file, "log")).expect("it has a log")
+    }
+
+    /// Ends a program as a crash would.
+    pub fn kill(&self, host: &str, file: &str) {
+        let pid = fs::read_to_string(self.kept(host, file, "pid")).expect("it runs");
+        kill(Pid::from_raw(pid.trim().parse().expect("a number")), Signal::SIGKILL).expect("it runs");
+    }
+
+    fn kept(&self, host: &str, file: &str, what: &str) -> String {
+        format!("/run/tsstream-deploy/{}/{host}.{file}.{what}", self.number())
+    }
+
     fn show_logs(&self) {
         let entries =
             fs::read_dir(format!("/run/tsstream-deploy/{}", self.number())).into_iter().flatten().flatten();
@@ -148,7 +166,8 @@ impl Drop for Deployment {
 /// Runs `tools/deploy` with that folder and these words.
 pub fn tool(folder: &Path, words: &[&str]) -> Output {
     let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tools/deploy"));
-    command.arg(folder).args(words).env_remove("RUST_LOG");
+    // Hosts have an environment of their own.
+    command.arg(folder).args(words).env("RUST_LOG", "error");
     command.output().expect("tools/deploy runs")
 }
 

@@ -90,6 +90,30 @@ fn tree() {
     streams("5-tree", TREE);
 }
 
+#[test]
+fn nginx_balances_viewers_and_does_without_a_node_that_is_gone() {
+    // By the address that is its own, and not nginx's.
+    const VIEWER: &str = "receiver of live connected: 198.19.2.1";
+    const NODES: [&str; 3] = ["node-1.conf", "node-2.conf", "node-3.conf"];
+    apart(|| {
+        let deployment = Deployment::up("2-behind-nginx", Between::Tcp);
+        let viewers = |node: &str| deployment.log("server", node).matches(VIEWER).count();
+        let open = || {
+            let address = "198.19.2.3:80".parse().unwrap();
+            Receiver::open(address, &Protocol::WebSocket("/".into()))
+        };
+        let first: Vec<Receiver> = (0..6).map(|_| open()).collect();
+        wait_until("two viewers at each node", || NODES.iter().all(|node| viewers(node) == 2));
+        deployment.kill("server", "node-2.conf");
+        let more: Vec<Receiver> = (0..4).map(|_| open()).collect();
+        wait_until("the others to have them", || viewers("node-1.conf") + viewers("node-3.conf") == 8);
+        let has_left = |viewer: &&Receiver| viewer.ended().is_some();
+        wait_until("those of the node to be gone", || first.iter().filter(has_left).count() == 2);
+        drop(more);
+        deployment.down();
+    });
+}
+
 /// The deployment works over TCP and, on another machine at the same time, over UDP.
 #[track_caller]
 fn streams(name: &str, places: &[Place]) {

@@ -5,10 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use crate::STATUS_WITHIN;
 use crate::deployment::{Between, Deployment, assert_nothing_is_left, copy, tool};
 use crate::util::apart::apart;
 use crate::util::namespace::run;
-use crate::util::{Directory, wait_until};
+use crate::util::{Directory, wait_until, wait_until_within};
 
 const NAME: &str = "3-local-and-remote";
 
@@ -57,11 +58,11 @@ fn the_test_picture_is_pushed_again_when_a_cable_is_back() {
         let (_directory, folder) = copy("1-one-node", Between::Tcp);
         ends_with(&tool(&folder, &["up", "--push", "--program", env!("CARGO_BIN_EXE_tsstream")]), 0, "is up");
         let streams = || tool(&folder, &["status"]).status.code() == Some(0);
-        wait_until("the picture", streams);
+        wait_until_within(STATUS_WITHIN, "the picture", streams);
         ends_with(&tool(&folder, &["cut", "server"]), 0, "");
         ends_with(&tool(&folder, &["status"]), 1, "NO STREAM");
         ends_with(&tool(&folder, &["mend", "server"]), 0, "");
-        wait_until("the picture again", streams);
+        wait_until_within(STATUS_WITHIN, "the picture again", streams);
         ends_with(&tool(&folder, &["down"]), 0, "is down");
         assert_nothing_is_left(&folder);
     });
