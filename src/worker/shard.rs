@@ -30,6 +30,8 @@ struct Stream {
     ring: Ring,
     buffer: Buffer,
     status: Arc<StreamStatus>,
+    /// Number of the first chunk that the last publisher did not leave behind.
+    offered_from: u64,
     subscription: Subscription,
     /// Keys of the connections that receive this stream, in no order.
     receivers: Vec<usize>,
@@ -82,12 +84,11 @@ impl Shard {
         &self.streams[stream.0].status
     }
 
-    /// The number of the first chunk at which a receiver that comes now may begin: any that the ring holds while the
-    /// stream is live, else one yet to come.
+    /// The number of the first chunk at which a receiver that comes now may begin: of those that the ring holds, any that
+    /// no publisher has left behind, be the stream said to be live yet or not.
     #[must_use]
     pub fn first_to_offer(&self, stream: StreamId) -> u64 {
-        let stream = &self.streams[stream.0];
-        if stream.status.live { 0 } else { stream.ring.next() }
+        self.streams[stream.0].offered_from
     }
 
     /// Adds the connection `key` to the receivers of `stream`. Returns its slot, which [`leave`](Self::leave) wants.
@@ -146,7 +147,11 @@ impl Shard {
 
     /// The stream's publisher has come, gone, or told more.
     pub fn set_status(&mut self, stream: StreamId, status: Arc<StreamStatus>) {
-        self.streams[stream.0].status = status;
+        let state = &mut self.streams[stream.0];
+        if state.status.live && !status.live {
+            state.offered_from = state.ring.next();
+        }
+        state.status = status;
     }
 
     /// Some receivers wait to be visited.
@@ -221,6 +226,7 @@ impl Stream {
             ring: Ring::new(buffer),
             buffer,
             status: Arc::default(),
+            offered_from: 0,
             subscription: Subscription::None,
             receivers: Vec::new(),
             next_visit: 0,
@@ -339,6 +345,10 @@ mod tests {
         assert_eq!(bench.shard.first_to_offer(LIVE), 0);
         bench.set_live(false);
         assert_eq!(bench.shard.first_to_offer(LIVE), 7);
+        bench.shard.chunk(LIVE, bench.chunk(7));
+        assert_eq!(bench.shard.first_to_offer(LIVE), 7, "the next one is there, though not said to be live");
+        bench.set_live(true);
+        assert_eq!(bench.shard.first_to_offer(LIVE), 7, "what came before is still left behind");
     }
 
     proptest! {
