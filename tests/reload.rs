@@ -2,6 +2,7 @@
 
 mod util;
 
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex};
@@ -27,11 +28,11 @@ const BURSTS: usize = 25;
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
 const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
-/// On a machine that is busy with other things, nobody skips.
+/// On a machine that is busy with other things, nobody skips and no publisher is too slow.
 const NODE: &str = "[dispatch]\nProtocol = CUSTOM\n\
     [custom]\nProtocol = WEBSOCKET\nBind = 127.0.0.1\nPort = 0\nLagLimit = 600\nStallLimit = 600\n\
     [custom.live]\nProtocol = TCP\nPort = 0\n\
-    [backstream]\nProtocol = TCP\nBind = 127.0.0.1\nPort = 0\n";
+    [backstream]\nProtocol = TCP\nBind = 127.0.0.1\nPort = 0\nTimeout = 600\n";
 
 #[test]
 fn nobody_is_dropped() {
@@ -73,10 +74,15 @@ fn nobody_is_dropped() {
     show.go_on(BURSTS);
     others.iter().for_each(|receiver| second.check(receiver));
 
+    let mut captures = HashSet::new();
     for viewer in &viewers {
         wait_until_within(ALL, "the last packet", || viewer.ends_with(show.tail()));
-        show.check(viewer);
         assert_eq!(viewer.ended(), None);
+        captures.insert(viewer.so_far().bytes);
+    }
+    // Most have had the same.
+    for capture in captures {
+        ts::joined(&capture, &show.published).unwrap();
     }
     assert_eq!(node.count("receiver of live left"), 0);
     assert_eq!(node.count("publisher of live left"), 0);
