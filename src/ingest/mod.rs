@@ -1,7 +1,8 @@
 //! The ingest thread: takes the streams in from their publishers, cuts them into chunks and hands these to the workers.
 //!
 //! One `mio::Poll` for everything. A turn of the loop reads what has come, bounded for each socket so that a fast
-//! publisher does not hold up the others, seals what is due, and wakes each worker that got something, once.
+//! publisher does not hold up the others, seals what is due, and wakes each worker that got something, once. Then it
+//! rests for a moment, so that what comes close together is dealt with together.
 
 mod connections;
 pub mod framer;
@@ -26,6 +27,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
@@ -56,6 +58,11 @@ const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Messages of workers and front that may wait. A worker keeps what finds no room and posts it again.
 const MAIL_MAX: usize = 4096;
+
+/// From the beginning of a turn to that of the next, at least, for each stream that has bytes waiting to be sealed: so that
+/// hundreds of streams don't cost a wake-up each, nor a burst one for each of its segments or datagrams. See
+/// [`rest`](Loop::rest) for its bound.
+const REST_PER_STREAM: Duration = Duration::from_micros(100);
 
 /// How often time is looked at for all that need not be exact: timeouts, and what has to be tried again.
 const TICK: Duration = Duration::from_millis(100);
@@ -221,6 +228,20 @@ impl Loop {
             if self.turn(&events, now).is_break() {
                 return Ok(());
             }
+            self.rest(now);
+        }
+    }
+
+    /// Waits until the turn that began at `begun` is long enough ago, half of `Coalesce` at most. What is sealed next is
+    /// late by so much at most, and the more streams there are, the more of them are served by one wake-up.
+    fn rest(&self, begun: Instant) {
+        if !self.ready.is_empty() {
+            return;
+        }
+        let rest = (REST_PER_STREAM * self.streams.waiting() as u32).min(self.streams.coalesce() / 2);
+        let left = rest.saturating_sub(clock().duration_since(begun));
+        if !left.is_zero() {
+            thread::sleep(left);
         }
     }
 
@@ -228,7 +249,7 @@ impl Loop {
         for event in events {
             match event.token() {
                 MAIL => {}
-                TIMER => self.timer.fired(now),
+                TIMER => self.timer.fired(),
                 socket => {
                     match event.is_read_closed() {
                         true if self.pulls.owns(socket) => self.pulls.peer_has_ended(socket),

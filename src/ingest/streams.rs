@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::Token;
 
@@ -73,6 +73,16 @@ impl Streams {
     /// How the stream is configured.
     pub fn settings(&self, id: StreamId) -> &config::Stream {
         &self.streams[id.0].settings
+    }
+
+    /// How long bytes may wait for more; it is the same for all streams.
+    pub fn coalesce(&self) -> Duration {
+        self.streams.first().map_or(Duration::ZERO, |stream| stream.settings.coalesce)
+    }
+
+    /// How many streams have bytes that wait for more.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     /// The stream's counters.

@@ -9,17 +9,11 @@ use mio::{Interest, Registry, Token};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
-/// The timer fires no more often than this: where hundreds of streams each have a deadline of their own, several are met
-/// by one wake-up, a little late. A single stream's are far apart, and met to the microsecond.
-const PAUSE_MIN: Duration = Duration::from_micros(250);
-
 /// Wakes the poll at a deadline, once.
 #[derive(Debug)]
 pub struct Timer {
     descriptor: TimerFd,
     armed: Option<Instant>,
-    /// Before this it does not fire again.
-    rests_until: Option<Instant>,
 }
 
 impl Timer {
@@ -31,13 +25,12 @@ impl Timer {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
         let descriptor = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
         registry.register(&mut SourceFd(&descriptor.as_fd().as_raw_fd()), token, Interest::READABLE)?;
-        Ok(Timer { descriptor, armed: None, rests_until: None })
+        Ok(Timer { descriptor, armed: None })
     }
 
     /// Sees to it that the poll wakes by `deadline`, or soon after. It may wake earlier: a timer set too early is left to fire, since
     /// deadlines move back with every read and setting it anew each time would cost more.
     pub fn wake_by(&mut self, deadline: Instant, now: Instant) {
-        let deadline = self.rests_until.map_or(deadline, |rested| deadline.max(rested));
         if self.armed.is_some_and(|armed| armed <= deadline) {
             return;
         }
@@ -51,8 +44,7 @@ impl Timer {
     }
 
     /// The poll has reported the timer. It need not be read: setting it again resets it.
-    pub fn fired(&mut self, now: Instant) {
+    pub fn fired(&mut self) {
         self.armed = None;
-        self.rests_until = Some(now + PAUSE_MIN);
     }
 }

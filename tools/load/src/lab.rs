@@ -13,7 +13,7 @@ use crate::report::Report;
 use crate::run::{Load, run};
 use crate::servers::{Programs, Server};
 
-/// Between the last connection and measuring, in nanoseconds.
+/// Between the last connection and measuring, in nanoseconds, as a rule.
 const SETTLE_NS: u64 = 1_000_000_000;
 
 /// When a storm begins, in nanoseconds after measuring began.
@@ -57,6 +57,8 @@ pub struct Shape {
     pub storm: usize,
     /// How many of the receivers check what they get.
     pub sampled: usize,
+    /// Between the last connection and measuring, in nanoseconds.
+    pub settle_ns: u64,
 }
 
 /// What is fed, to each stream.
@@ -88,7 +90,7 @@ impl Shape {
     #[must_use]
     pub fn of(receivers: usize, bits_per_second: u64) -> Shape {
         let source = Source::Synthetic(bits_per_second, 25);
-        Shape { source, streams: 1, receivers, stalled: 0, storm: 0, sampled: receivers.min(50) }
+        Shape { source, streams: 1, receivers, stalled: 0, storm: 0, sampled: receivers.min(50), settle_ns: SETTLE_NS }
     }
 
     fn groups(&self) -> Vec<Group> {
@@ -158,7 +160,7 @@ impl Lab {
                 sources: Vec::new(),
             },
             drain: shape.drain(),
-            settle_ns: SETTLE_NS,
+            settle_ns: shape.settle_ns,
             measure_ns: self.measure_ns,
             server: Some(running.id()),
             server_core: self.server_core,

@@ -2,7 +2,8 @@
 //! out.
 //!
 //! A relay may start a receiver anywhere in a burst, put tables before what it sends, and leave out whole pieces of the
-//! stream if it says so (ISO/IEC 13818-1 §2.4.3.5: `discontinuity_indicator`). All else counts against it.
+//! stream if it says so (ISO/IEC 13818-1 §2.4.3.5: `discontinuity_indicator`). After such a word a publisher may begin
+//! again with its first burst. All else counts against it.
 
 use std::ops::AddAssign;
 
@@ -134,7 +135,8 @@ impl Verifier {
     fn judge(&mut self, range: std::ops::Range<usize>, mark: Mark, expected: &mut Expected) {
         let got = &mut self.pending[range];
         mark::unstamp(got);
-        let before = self.last.replace(mark.burst);
+        let begins_again = mark.burst == 0 && Packet::all(got).any(|packet| packet.only_says_discontinuity());
+        let before = self.last.replace(mark.burst).filter(|_| !begins_again);
         let findings = &mut self.findings;
         if mark.stream != expected.stream() {
             findings.packets_wrong += (got.len() / PACKET_BYTES) as u64;
@@ -226,6 +228,14 @@ mod tests {
         let mut verifier = Verifier::default();
         verifier.take(bytes, &mut Expected::new(content()), |_| ());
         verifier.findings
+    }
+
+    #[test]
+    fn a_publisher_may_begin_again_if_that_is_said() {
+        let said = findings(&[sent(3..8), discontinuity().to_vec(), sent(0..3)].concat());
+        assert!(said.is_exact() && (said.skips, said.gaps, said.bursts) == (0, 0, 8), "{said:?}");
+        assert_eq!(findings(&[sent(3..8), sent(0..3)].concat()).repeated, 1);
+        assert_eq!(findings(&[sent(3..8), discontinuity().to_vec(), sent(1..3)].concat()).repeated, 1);
     }
 
     fn discontinuity() -> [u8; PACKET_BYTES] {
