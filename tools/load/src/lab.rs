@@ -90,7 +90,15 @@ impl Shape {
     #[must_use]
     pub fn of(receivers: usize, bits_per_second: u64) -> Shape {
         let source = Source::Synthetic(bits_per_second, 25);
-        Shape { source, streams: 1, receivers, stalled: 0, storm: 0, sampled: receivers.min(50), settle_ns: SETTLE_NS }
+        Shape {
+            source,
+            streams: 1,
+            receivers,
+            stalled: 0,
+            storm: 0,
+            sampled: receivers.min(50),
+            settle_ns: SETTLE_NS,
+        }
     }
 
     fn groups(&self) -> Vec<Group> {

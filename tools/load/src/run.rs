@@ -62,6 +62,9 @@ impl Load {
 /// When there are too few descriptors, the feed is refused or broken off, nobody can connect, or there is no such server.
 pub fn run(load: &Load, progress: &ProgressBar) -> Result<Report, String> {
     let plan = &load.plan;
+    if plan.count() == 0 {
+        return Err("no receivers are asked for".to_owned());
+    }
     allow_descriptors((plan.count() + load.feeds.len()) as u64 + DESCRIPTORS_SPARE)?;
     let before = load.tree()?.map(|tree| tree.usage());
     let feed = match load.feeds.as_slice() {

@@ -13,6 +13,7 @@ use super::run::progress;
 use super::values::seconds;
 
 #[derive(Debug, clap::Args)]
+#[group(id = "lab")]
 pub(crate) struct Arguments {
     /// How long each run measures, in seconds [default: 8, with --short 3]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
