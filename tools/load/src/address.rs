@@ -1,4 +1,5 @@
-//! Where to connect to: `tcp://HOST:PORT`, `udp://HOST:PORT?size=1472`, `http://HOST:PORT/PATH`, …
+//! Where to connect to: `tcp://HOST:PORT`, `udp://HOST:PORT?size=1472`, `http://HOST:PORT/PATH`, …; or where to wait for a
+//! server that comes to its receivers: `listen://HOST:PORT`, `udp://HOST:PORT`, `gro://HOST:PORT`.
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -9,8 +10,12 @@ use std::str::FromStr;
 pub enum Scheme {
     /// Bare bytes over TCP.
     Tcp,
+    /// Bare bytes over TCP, from a server that connects to us.
+    Listen,
     /// Datagrams of at most so many bytes.
     Udp(usize),
+    /// Datagrams, of which the kernel hands over several at once (`UDP_GRO`).
+    Gro,
     /// Datagrams with an RTP header and seven packets (RFC 2250 §2).
     Rtp,
     /// HTTP/1.1: chunked POST to publish, GET to receive.
@@ -44,18 +49,24 @@ impl FromStr for Address {
     fn from_str(written: &str) -> Result<Address, String> {
         let wrong = |what: &str| format!("\"{written}\" {what}");
         let (scheme, rest) = written.split_once("://").ok_or_else(|| {
-            wrong("is no address: expected tcp://, udp://, rtp://, http:// or ws:// and HOST:PORT")
+            wrong("is no address: expected tcp://, udp://, rtp://, http://, ws://, listen:// or gro:// and HOST:PORT")
         })?;
         let at = rest.find(['/', '?']).unwrap_or(rest.len());
         let (host, path) = rest.split_at(at);
         let scheme = match scheme {
             "tcp" => Scheme::Tcp,
+            "listen" => Scheme::Listen,
+            "gro" => Scheme::Gro,
             "udp" => Scheme::Udp(datagram_bytes(path).map_err(|what| wrong(&what))?),
             "rtp" => Scheme::Rtp,
             "http" => Scheme::Http,
             "ws" => Scheme::WebSocket,
             "https" | "wss" => return Err(wrong("asks for TLS, which this program does not speak")),
-            _ => return Err(wrong("does not start with tcp://, udp://, rtp://, http:// or ws://")),
+            _ => {
+                return Err(wrong(
+                    "does not start with tcp://, udp://, rtp://, http://, ws://, listen:// or gro://",
+                ));
+            }
         };
         let has_path = matches!(scheme, Scheme::Http | Scheme::WebSocket);
         if !has_path && !path.is_empty() && !matches!(scheme, Scheme::Udp(_)) {
@@ -121,6 +132,8 @@ mod tests {
         assert_eq!(address.socket, "127.0.0.1:8088".parse().unwrap());
         assert_eq!(parse("udp://127.0.0.1:5?size=1472").unwrap().scheme, Scheme::Udp(1472));
         assert_eq!(parse("udp://127.0.0.1:5").unwrap().scheme, Scheme::Udp(1316));
+        assert_eq!(parse("gro://127.0.0.1:5").unwrap().scheme, Scheme::Gro);
+        assert_eq!(parse("listen://127.0.0.1:5").unwrap().scheme, Scheme::Listen);
         assert_eq!(parse("http://127.0.0.1").unwrap().socket.port(), 80);
         assert_eq!(parse("tcp://[::1]:5").unwrap().socket, "[::1]:5".parse().unwrap());
         for (text, what) in [

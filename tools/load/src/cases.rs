@@ -1,5 +1,7 @@
 //! The cases that the server is judged by: what is run, and what must come of it.
 
+mod hops;
+
 use crate::floor;
 use crate::lab::{Scenario, Shape, Source};
 use crate::metric::{COST, MEMORY, MEMORY_EACH, P99, STORM_FIRST_BYTE, WRITES_PER_FRAME};
@@ -215,6 +217,8 @@ pub static CASES: &[Case] = &[
             table.ratio('l', results, COST, ["tsstream 500x4", "tsstream 1x2000"], 1.3);
         },
     },
+    hops::UDP,
+    hops::TCP,
 ];
 
 /// Settings of case i.

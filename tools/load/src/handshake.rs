@@ -25,7 +25,7 @@ pub enum Body {
     Frames,
 }
 
-/// What a receiver sends first; nothing over bare TCP.
+/// What a receiver sends first; nothing where it does not ask.
 #[must_use]
 pub fn request(address: &Address) -> Vec<u8> {
     let Address { path, socket, .. } = address;
@@ -38,7 +38,7 @@ pub fn request(address: &Address) -> Vec<u8> {
                 "GET {path} HTTP/1.1\r\nHost: {socket}\r\nUser-Agent: tsload\r\nConnection: close\r\n\r\n"
             )
         }
-        Scheme::Tcp | Scheme::Udp(_) | Scheme::Rtp => String::new(),
+        Scheme::Tcp | Scheme::Listen | Scheme::Udp(_) | Scheme::Gro | Scheme::Rtp => String::new(),
     }
     .into_bytes()
 }

@@ -163,7 +163,10 @@ impl Lab {
             plan: Plan {
                 groups: shape.groups(),
                 targets: targets
-                    .map(|(stream, address)| Target { address: address.clone(), stream })
+                    .map(|(index, address)| Target {
+                        address: address.clone(),
+                        stream: index % shape.streams,
+                    })
                     .collect(),
                 sources: Vec::new(),
             },

@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Command::Soak(arguments) => soak::run(&arguments),
         Command::FloorSend(arguments) => floor::run(tsload::floor::Kind::Send, &arguments),
         Command::FloorRing(arguments) => floor::run(tsload::floor::Kind::Ring, &arguments),
+        Command::FloorUdp(arguments) => floor::run_datagrams(&arguments),
     };
     match outcome {
         Ok(code) => code,

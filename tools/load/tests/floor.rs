@@ -2,12 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::net::SocketAddr;
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 
 use indicatif::ProgressBar;
 use tsload::content::{Content, Synthetic};
-use tsload::floor::{Floor, Kind};
+use tsload::floor::{DatagramFloor, Floor, Kind};
 use tsload::receive::{Begin, Behaviour, Drain, Group, Plan, Target};
 use tsload::report::Report;
 use tsload::run::{Load, run};
@@ -92,4 +93,57 @@ fn nobody_there_is_said_clearly() {
     let without_feed = Load { feeds: vec![], ..load(free, free, groups) };
     let refused = run(&without_feed, &ProgressBar::hidden()).unwrap_err();
     assert!(refused.starts_with("no receiver could connect: tcp://127.0.0.1"), "{refused}");
+}
+
+#[test]
+fn datagrams_are_received_one_by_one_and_many_at_once() {
+    for scheme in ["udp", "gro"] {
+        let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let hops: Vec<SocketAddr> =
+            (1..=20).map(|last| SocketAddr::from(([127, 0, 3, last], port))).collect();
+        let floor = DatagramFloor::bind("127.0.0.1:0".parse().unwrap(), &hops).unwrap();
+        let feed = floor.address().unwrap();
+        std::thread::spawn(move || floor.run());
+        let groups = vec![group("steady", 20, Behaviour::Steady, 5)];
+        let mut load = load(feed, feed, groups);
+        load.plan.targets = hops
+            .iter()
+            .map(|hop| Target { address: format!("{scheme}://{hop}").parse().unwrap(), stream: 0 })
+            .collect();
+        let report = run(&load, &ProgressBar::hidden()).unwrap();
+        assert_eq!(report.invalid, [""; 0]);
+        let steady = report.group("steady").unwrap();
+        assert_eq!((steady.served, steady.failed, steady.delivered), (20, 0, Some(1.0)), "{report}");
+        assert!(steady.findings.bursts >= 5 * report.feed.as_ref().unwrap().bursts, "{report}");
+    }
+}
+
+#[test]
+fn a_server_that_comes_to_its_receivers_is_let_in() {
+    let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let ports: Vec<SocketAddr> = (1..=3).map(|last| SocketAddr::from(([127, 0, 4, last], port))).collect();
+    let (feed, _) = start(Kind::Send);
+    let mut load = load(feed, feed, vec![group("steady", 3, Behaviour::Steady, 3)]);
+    load.feeds.clear();
+    load.measure_ns = 300_000_000;
+    load.server = None;
+    load.plan.targets = ports
+        .iter()
+        .map(|port| Target { address: format!("listen://{port}").parse().unwrap(), stream: 0 })
+        .collect();
+    let server = std::thread::spawn(move || {
+        let connect = |port: &SocketAddr| loop {
+            if let Ok(socket) = TcpStream::connect(port) {
+                return socket;
+            }
+            std::thread::yield_now();
+        };
+        let mut sockets: Vec<TcpStream> = ports.iter().map(connect).collect();
+        sockets.iter_mut().for_each(|socket| socket.write_all(&[0x47; 188]).unwrap());
+        sockets
+    });
+    let report = run(&load, &ProgressBar::hidden()).unwrap();
+    let steady = report.group("steady").unwrap();
+    assert_eq!((steady.served, steady.failed, steady.bytes), (3, 0, 3 * 188), "{report}");
+    drop(server.join().unwrap());
 }

@@ -24,4 +24,6 @@ pub(crate) enum Command {
     FloorSend(floor::Arguments),
     /// Be the least server that copes with overload: a ring, a cursor per receiver, `writev` of what is pending
     FloorRing(floor::Arguments),
+    /// Be the least server for datagrams: a `send` of each datagram to each receiver
+    FloorUdp(floor::DatagramArguments),
 }

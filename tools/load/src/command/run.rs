@@ -118,11 +118,10 @@ impl Arguments {
     fn load(&self) -> Result<Load, String> {
         let streams = self.streams as usize;
         let targets = of_streams(&self.to, streams).map_err(|error| format!("--to: {error}"))?;
-        if let Some(target) =
-            targets.iter().find(|target| matches!(target.scheme, Scheme::Udp(_) | Scheme::Rtp))
-        {
+        if let Some(target) = targets.iter().find(|target| target.scheme == Scheme::Rtp) {
             return Err(format!(
-                "--to: {target}: nothing can be received that way: expected tcp://, http:// or ws://"
+                "--to: {target}: nothing can be received that way: expected tcp://, http://, ws://, or to be sent to: \
+                 listen://, udp://, gro://"
             ));
         }
         let feeds = match self.feed.as_slice() {

@@ -42,6 +42,9 @@ impl Carrier {
             Scheme::Udp(datagram_bytes) => {
                 Way::Udp { socket: bound(address).map_err(explained)?, datagram_bytes }
             }
+            Scheme::Listen | Scheme::Gro => {
+                return Err(format!("feed {address}: nothing can be fed that way: it says how to receive"));
+            }
             Scheme::Rtp => Way::Rtp { socket: bound(address).map_err(explained)?, sequence: 0 },
             Scheme::Http => {
                 let mut socket = connect(address).map_err(explained)?;

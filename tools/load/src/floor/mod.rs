@@ -1,7 +1,8 @@
 //! The floors: servers that do the least that a server could, to measure others against.
 //!
-//! Both take one stream over TCP and give it to everybody who connects, over bare TCP, in one thread. They start a
-//! receiver with whatever comes next, look at nothing in the stream, and frame nothing.
+//! They take one stream over TCP and give it to everybody who connects, over bare TCP, or in datagrams to those that they
+//! were told of, in one thread. They start a receiver with whatever comes next, look at nothing in the stream, and frame
+//! nothing.
 
 use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
@@ -11,8 +12,11 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
+mod datagrams;
 mod ring;
 mod send;
+
+pub use datagrams::DatagramFloor;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -73,7 +77,8 @@ impl Left {
 struct Ports {
     poll: Poll,
     feed_port: TcpListener,
-    receivers_port: TcpListener,
+    /// None where receivers are sent to without being asked.
+    receivers_port: Option<TcpListener>,
     feed: Option<TcpStream>,
     buffer: Vec<u8>,
 }
@@ -84,12 +89,11 @@ impl Floor {
     /// # Errors
     /// When an address is taken or not ours.
     pub fn bind(kind: Kind, feed: SocketAddr, receivers: SocketAddr) -> io::Result<Floor> {
-        let poll = Poll::new()?;
-        let (mut feed_port, mut receivers_port) = (listen(feed)?, listen(receivers)?);
-        poll.registry().register(&mut feed_port, FEED_PORT, Interest::READABLE)?;
-        poll.registry().register(&mut receivers_port, RECEIVERS_PORT, Interest::READABLE)?;
-        let buffer = vec![0; READ_BYTES];
-        Ok(Floor { kind, ports: Ports { poll, feed_port, receivers_port, feed: None, buffer } })
+        let mut ports = Ports::open(feed)?;
+        let mut receivers_port = listen(receivers)?;
+        ports.poll.registry().register(&mut receivers_port, RECEIVERS_PORT, Interest::READABLE)?;
+        ports.receivers_port = Some(receivers_port);
+        Ok(Floor { kind, ports })
     }
 
     /// Where it listens for the stream, and for receivers.
@@ -97,7 +101,8 @@ impl Floor {
     /// # Errors
     /// When the system does not say.
     pub fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
-        Ok((self.ports.feed_port.local_addr()?, self.ports.receivers_port.local_addr()?))
+        let receivers_port = self.ports.receivers_port.as_ref().ok_or(ErrorKind::NotConnected)?;
+        Ok((self.ports.feed_port.local_addr()?, receivers_port.local_addr()?))
     }
 
     /// Serves until the process ends.
@@ -132,6 +137,13 @@ fn serve(mut ports: Ports, fanout: &mut impl Fanout) -> io::Result<()> {
 }
 
 impl Ports {
+    fn open(feed: SocketAddr) -> io::Result<Ports> {
+        let poll = Poll::new()?;
+        let mut feed_port = listen(feed)?;
+        poll.registry().register(&mut feed_port, FEED_PORT, Interest::READABLE)?;
+        Ok(Ports { poll, feed_port, receivers_port: None, feed: None, buffer: vec![0; READ_BYTES] })
+    }
+
     /// The newest feed is the one that counts.
     fn accept_feed(&mut self) -> io::Result<()> {
         while let Ok((mut feed, _)) = self.feed_port.accept() {
@@ -142,7 +154,8 @@ impl Ports {
     }
 
     fn accept_receivers(&mut self, fanout: &mut impl Fanout) {
-        while let Ok((receiver, _)) = self.receivers_port.accept() {
+        let Some(port) = &self.receivers_port else { return };
+        while let Ok((receiver, _)) = port.accept() {
             if receiver.set_nodelay(true).is_ok() {
                 fanout.welcome(receiver);
             }

@@ -1,11 +1,9 @@
 //! One receiver's connection, from `connect` to the last byte.
 
-use std::io::{self, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::io::Write;
 
-use mio::net::TcpStream;
 use rustix::net::{RecvFlags, recv};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::Socket;
 
 use crate::address::Scheme;
 use crate::content::{Expected, Mark};
@@ -13,16 +11,14 @@ use crate::decode::{Decoder, Event};
 use crate::handshake::{self, Body};
 use crate::verify::Verifier;
 
-/// Receive buffer of receivers that are slow or don't read: what the kernel takes for them hides how slow they are.
-const SLOW_BUFFER_BYTES: usize = 64 * 1024;
-
 /// The most that one `recv` discards, and the size of the buffer named to it, which the kernel does not touch.
 pub(super) const DISCARD_BYTES: usize = 1 << 20;
 
 /// A connection that exists.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub socket: TcpStream,
+    pub socket: Socket,
+    pub carriage: Carriage,
     pub state: State,
     /// Which receiver of the share this is.
     pub receiver: usize,
@@ -36,8 +32,17 @@ pub(super) struct Connection {
     pub reader: Option<Box<Reader>>,
 }
 
+/// How the kernel hands over what comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carriage {
+    Stream,
+    Datagrams,
+}
+
 #[derive(Debug)]
 pub(super) enum State {
+    /// Waits for the server to connect.
+    Listening,
     Connecting,
     /// Has asked; holds what came of the answer's head.
     Asking(Vec<u8>),
@@ -50,13 +55,6 @@ pub(super) struct Reader {
     pub verifier: Verifier,
 }
 
-/// Sizes of receive buffers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Buffer {
-    Usual,
-    Small,
-}
-
 /// What a read has led to.
 #[derive(Debug)]
 pub(super) enum Progress {
@@ -64,23 +62,6 @@ pub(super) enum Progress {
     Open,
     /// The server has closed, with why.
     Closed(String),
-}
-
-/// A socket on its way to `address`.
-pub(super) fn connect(address: SocketAddr, source: Option<IpAddr>, buffer: Buffer) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    if buffer == Buffer::Small {
-        socket.set_recv_buffer_size(SLOW_BUFFER_BYTES)?;
-    }
-    if let Some(source) = source {
-        socket.bind(&SocketAddr::new(source, 0).into())?;
-    }
-    match socket.connect(&address.into()) {
-        Err(error) if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {
-            Err(error)
-        }
-        _ => Ok(TcpStream::from_std(socket.into())),
-    }
 }
 
 impl Connection {
@@ -125,12 +106,17 @@ impl Connection {
     /// Lets the kernel throw away what has come. With `until_end`, reads until there is nothing more, not just until it
     /// is less than what was asked for.
     pub fn discard(&mut self, nothing: &mut [u8], until_end: bool) -> Progress {
+        // Of a datagram the kernel copies what there is room for, and then drops it.
+        let (room, until_end) = match self.carriage {
+            Carriage::Stream => (nothing.len(), until_end),
+            Carriage::Datagrams => (1, true),
+        };
         loop {
-            match recv(&self.socket, &mut *nothing, RecvFlags::TRUNC) {
+            match recv(&self.socket, &mut nothing[..room], RecvFlags::TRUNC) {
                 Ok((_, 0)) => return Progress::Closed("closed by the server".to_owned()),
                 Ok((_, count)) => {
                     self.bytes += count as u64;
-                    if count < nothing.len() && !until_end {
+                    if count < room && !until_end {
                         return Progress::Open;
                     }
                 }
@@ -190,7 +176,7 @@ impl Connection {
 }
 
 /// Answers a ping (RFC 6455 §5.5.3), masked by zeros.
-fn pong(socket: &mut TcpStream, payload: &[u8]) {
+fn pong(socket: &mut Socket, payload: &[u8]) {
     let frame = [&[0x8a, 0x80 | payload.len() as u8, 0, 0, 0, 0][..], payload].concat();
     // A server that takes nothing gets no pong, and draws its own conclusions.
     let _ = socket.write(&frame);

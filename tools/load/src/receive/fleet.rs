@@ -3,15 +3,19 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
+use socket2::Socket;
 
-use super::connection::{Buffer, Connection, DISCARD_BYTES, Progress, Reader, State, connect};
+use super::connection::{Connection, DISCARD_BYTES, Progress, Reader, State};
 use super::outcome::{GroupOutcome, Outcome};
 use super::plan::{Begin, Behaviour, Plan, Precedence, Receiver};
+use super::socket::{self, Buffer};
 use super::{Control, Drain};
 use crate::content::{Content, Expected};
 use crate::decode::{Decoder, Frames};
@@ -206,23 +210,54 @@ impl Fleet {
             Behaviour::Slow(_) | Behaviour::Stalled => Buffer::Small,
             Behaviour::Steady | Behaviour::Visiting(_) => Buffer::Usual,
         };
-        let address = self.plan.targets[receiver.target].address.socket;
-        let connected = connect(address, receiver.source, buffer).and_then(|mut socket| {
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            self.poll.registry().register(&mut socket, Token(index), interest)?;
-            Ok(socket)
+        let address = &self.plan.targets[receiver.target].address;
+        let opened = socket::open(address, receiver.source, buffer).and_then(|opened| {
+            self.watch(&opened.0, index)?;
+            Ok(opened)
         });
-        match connected {
-            Ok(socket) => {
+        match opened {
+            Ok((socket, carriage, state)) => {
+                let is_streaming = matches!(state, State::Streaming);
                 self.connections[index] = Some(Connection {
                     socket,
-                    state: State::Connecting,
+                    carriage,
+                    state,
                     receiver: index,
                     began_ns: now,
                     bytes: 0,
                     bytes_before: None,
                     reader: None,
                 });
+                if is_streaming {
+                    self.served(index, Body::Plain, &[]);
+                }
+            }
+            Err(error) => self.failed(index, error.to_string()),
+        }
+    }
+
+    fn watch(&self, socket: &Socket, index: usize) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), Token(index), interest)
+    }
+
+    /// The server has perhaps connected to the receiver that waits for it.
+    fn accept(&mut self, index: usize) {
+        let Some(connection) = &self.connections[index] else { return };
+        let accepted = socket::accept(&connection.socket).and_then(|accepted| {
+            accepted.as_ref().map_or(Ok(()), |socket| self.watch(socket, index))?;
+            Ok(accepted)
+        });
+        match accepted {
+            Ok(None) => {}
+            Ok(Some(socket)) => {
+                if let Some(connection) = &mut self.connections[index] {
+                    // The listener closes: a server that comes back is not let in, and that is seen.
+                    connection.socket = socket;
+                    connection.state = State::Streaming;
+                }
+                self.served(index, Body::Plain, &[]);
+                self.take_what_came(index, false);
             }
             Err(error) => self.failed(index, error.to_string()),
         }
@@ -233,6 +268,9 @@ impl Fleet {
         let Some(connection) = &mut self.connections[index] else { return };
         let receiver = self.receivers[index];
         let scheme = self.plan.targets[receiver.target].address.scheme;
+        if matches!(connection.state, State::Listening) {
+            return self.accept(index);
+        }
         if matches!(connection.state, State::Connecting) {
             match connection.established(&self.requests[receiver.target]) {
                 Ok(false) => return,
@@ -251,7 +289,7 @@ impl Fleet {
                 Ok(None) => return,
                 Err(why) => return self.failed(index, why),
             },
-            State::Connecting => return,
+            State::Listening | State::Connecting => return,
             State::Streaming => (),
         }
         self.take_what_came(index, is_closed);
@@ -290,7 +328,7 @@ impl Fleet {
         }
         if self.drain != Drain::OnEvent && behaviour == Behaviour::Steady && !receiver.is_sampled {
             // Nothing is to be known of it but what the sweep finds out.
-            let _ = self.poll.registry().deregister(&mut connection.socket);
+            let _ = self.poll.registry().deregister(&mut SourceFd(&connection.socket.as_raw_fd()));
             self.swept.push(index);
         }
         if self.waits_at_start(index) {

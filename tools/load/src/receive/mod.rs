@@ -23,6 +23,7 @@ mod connection;
 mod fleet;
 mod outcome;
 mod plan;
+mod socket;
 
 pub use outcome::{GroupOutcome, Outcome};
 pub use plan::{Begin, Behaviour, Group, Plan, Receiver, Target};

@@ -13,11 +13,13 @@ use crate::address::Address;
 use crate::floor;
 use crate::host::{now_ns, on_core, sleep_until};
 
+mod hops;
 mod peers;
 mod tsstream;
 
+pub use hops::{By, Hops};
 pub use peers::{PEERS, Recipe};
-pub use tsstream::{Input, Tsstream};
+pub use tsstream::{Input, Output, Tsstream};
 pub(crate) use tsstream::{listening, start_configured};
 
 /// So long a server may take to start, and to end.
@@ -33,6 +35,8 @@ pub enum Server {
     Tsstream(Tsstream),
     /// The least that a server could do.
     Floor(floor::Kind),
+    /// The least that a server could do that sends datagrams.
+    FloorUdp(Hops),
     /// What others would pick.
     Peer(&'static Recipe),
 }
@@ -69,7 +73,7 @@ pub struct Running {
     directory: Directory,
     /// Where each stream is fed.
     pub feeds: Vec<Address>,
-    /// Where each stream is served.
+    /// Where each stream is served; or where a server with one stream comes to each receiver.
     pub targets: Vec<Address>,
 }
 
@@ -81,6 +85,7 @@ impl Server {
             Server::Tsstream(tsstream) => tsstream.name(),
             Server::Floor(floor::Kind::Send) => "floor-send".to_owned(),
             Server::Floor(floor::Kind::Ring) => "floor-ring".to_owned(),
+            Server::FloorUdp(_) => "floor-udp".to_owned(),
             Server::Peer(recipe) => recipe.name.to_owned(),
         }
     }
@@ -114,6 +119,9 @@ impl Server {
         let started = match self {
             Server::Tsstream(tsstream) => tsstream.start(streams, core, programs),
             Server::Floor(kind) => one_stream(streams).and_then(|()| start_floor(*kind, core, programs)),
+            Server::FloorUdp(hops) => {
+                one_stream(streams).and_then(|()| start_floor_udp(*hops, core, programs))
+            }
             Server::Peer(recipe) => one_stream(streams).and_then(|()| recipe.start(core, programs)),
         };
         started.map_err(|why| format!("{}: {why}", self.name()))
@@ -136,6 +144,18 @@ fn start_floor(kind: floor::Kind, core: Option<usize>, programs: &Programs) -> R
     };
     let (feeds, targets) = (vec![address("feed")?], vec![address("receivers")?]);
     Ok(Running { child, directory, feeds, targets })
+}
+
+fn start_floor_udp(hops: Hops, core: Option<usize>, programs: &Programs) -> Result<Running, String> {
+    let directory = Directory::make()?;
+    let targets = hops.addresses()?;
+    let to: Vec<String> = targets.iter().map(|target| target.socket.to_string()).collect();
+    let mut command = Command::new(&programs.tsload);
+    command.args(["floor-udp", "--to", &to.join(",")]);
+    let mut child = spawn(&mut command, &directory, core)?;
+    let said = directory.wait_for(&mut child, |said| said.ends_with('\n'))?;
+    let feed = said.trim().strip_prefix("feed ").ok_or("said nothing of its feed")?.parse()?;
+    Ok(Running { child, directory, feeds: vec![feed], targets })
 }
 
 /// Starts `command` on core `core`; what it says goes to a file in `directory`.

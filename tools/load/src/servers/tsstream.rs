@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::process::Command;
 
-use super::{Directory, Programs, Running, spawn};
+use super::{By, Directory, Hops, Programs, Running, spawn};
 use crate::address::Address;
 
 /// How it is run.
@@ -11,6 +11,8 @@ use crate::address::Address;
 pub struct Tsstream {
     /// How it is fed.
     pub input: Input,
+    /// How receivers get the stream.
+    pub output: Output,
     /// Its threads for receivers.
     pub workers: u32,
     /// Further lines for `[app]`.
@@ -30,9 +32,20 @@ pub enum Input {
     Http,
 }
 
+/// How receivers get the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// They ask for it over WebSocket.
+    WebSocket,
+    /// They connect to a port for bare TCP; one stream.
+    Raw,
+    /// It is brought to them; one stream.
+    Hops(Hops),
+}
+
 impl Default for Tsstream {
     fn default() -> Tsstream {
-        Tsstream { input: Input::Tcp, workers: 1, app: "" }
+        Tsstream { input: Input::Tcp, output: Output::WebSocket, workers: 1, app: "" }
     }
 }
 
@@ -65,27 +78,41 @@ impl Tsstream {
         core: Option<usize>,
         programs: &Programs,
     ) -> Result<Running, String> {
-        let mut running = start_configured(&self.configuration(streams), core, programs)?;
+        let hops = match self.output {
+            Output::Hops(hops) => hops.addresses()?,
+            Output::WebSocket | Output::Raw => Vec::new(),
+        };
+        let mut running = start_configured(&self.configuration(streams, &hops), core, programs)?;
         let said = running.said();
         let names: Vec<String> = (1..=streams).map(stream_name).collect();
         let inputs = names.iter().map(|name| self.input_address(&said, name));
-        let port = listening(&said, "websocket").next().ok_or("says no port for receivers")?;
-        let targets = names.iter().map(|name| format!("ws://{}/{name}", port.0).parse());
         running.feeds = inputs.collect::<Result<_, _>>()?;
-        running.targets = targets.collect::<Result<_, _>>()?;
+        running.targets = match self.output {
+            Output::WebSocket => {
+                let (port, _) = listening(&said, "websocket").next().ok_or("says no port for receivers")?;
+                names.iter().map(|name| format!("ws://{port}/{name}").parse()).collect::<Result<_, _>>()?
+            }
+            Output::Raw => {
+                // The one of its input comes first.
+                let (port, _) = listening(&said, "tcp").last().ok_or("says no port for receivers")?;
+                vec![format!("tcp://{port}").parse()?]
+            }
+            Output::Hops(_) => hops,
+        };
         Ok(running)
     }
 
-    fn configuration(&self, streams: usize) -> String {
+    fn configuration(&self, streams: usize, hops: &[Address]) -> String {
         let protocol = match self.input {
             Input::Tcp => "TCP",
             Input::Udp(_) | Input::Rtp => "UDP",
             Input::Http => "HTTP",
         };
         let mut text = format!(
-            "[app]\nWorkers = {}\n{}\n[custom]\nProtocol = WEBSOCKET\nBind = 127.0.0.1\nPort = 0\n\
-             [backstream]\nProtocol = {protocol}\nBind = 127.0.0.1\nPort = 0\n",
-            self.workers, self.app
+            "[app]\nWorkers = {}\n{}\n{}[backstream]\nProtocol = {protocol}\nBind = 127.0.0.1\nPort = 0\n",
+            self.workers,
+            self.app,
+            self.output.configuration(hops)
         );
         for stream in 2..=streams {
             let port = if self.input == Input::Http { "" } else { "Port = 0\n" };
@@ -130,6 +157,23 @@ pub(crate) fn start_configured(
     })?;
     directory.wait_for(&mut child, |said| said.lines().any(|line| line.ends_with("ready")))?;
     Ok(Running { child, directory, feeds: Vec::new(), targets: Vec::new() })
+}
+
+impl Output {
+    fn configuration(self, hops: &[Address]) -> String {
+        let listed = |part: fn(&Address) -> String| hops.iter().map(part).collect::<Vec<_>>().join(",");
+        let custom = |protocol| format!("[custom]\nProtocol = {protocol}\nBind = 127.0.0.1\nPort = 0\n");
+        match self {
+            Output::WebSocket => custom("WEBSOCKET"),
+            Output::Raw => custom("TCP"),
+            Output::Hops(Hops { by, .. }) => format!(
+                "[dispatch]\nProtocol = {}\nHosts = {}\nPorts = {}\n",
+                if by == By::Tcp { "TCP" } else { "UDP" },
+                listed(|hop| hop.socket.ip().to_string()),
+                listed(|hop| hop.socket.port().to_string())
+            ),
+        }
+    }
 }
 
 /// The first stream has the name that a stream has without a name.
