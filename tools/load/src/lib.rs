@@ -12,6 +12,7 @@ pub mod document;
 pub mod feed;
 pub mod floor;
 pub mod handshake;
+pub mod hop;
 pub mod host;
 pub mod lab;
 pub mod metric;

@@ -6,7 +6,7 @@ use clap::Parser;
 
 mod command;
 
-use command::{Command, cases, compare, floor, run, soak};
+use command::{Command, cases, compare, floor, hop, run, soak};
 
 /// Loads stream servers: feeds them a transport stream, receives it thousands of times, checks every byte, measures.
 ///
@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Cases(arguments) => cases::run(&arguments),
         Command::Soak(arguments) => soak::run(&arguments),
+        Command::Hop(arguments) => hop::run(&arguments),
         Command::FloorSend(arguments) => floor::run(tsload::floor::Kind::Send, &arguments),
         Command::FloorRing(arguments) => floor::run(tsload::floor::Kind::Ring, &arguments),
         Command::FloorUdp(arguments) => floor::run_datagrams(&arguments),

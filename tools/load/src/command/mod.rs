@@ -5,6 +5,7 @@ use clap::Subcommand;
 pub(crate) mod cases;
 pub(crate) mod compare;
 pub(crate) mod floor;
+pub(crate) mod hop;
 mod lab;
 pub(crate) mod run;
 pub(crate) mod soak;
@@ -20,6 +21,8 @@ pub(crate) enum Command {
     Cases(Box<cases::Arguments>),
     /// Keep two nodes busy for long, and say whether what they hold grows
     Soak(soak::Arguments),
+    /// Measure the time that one hop adds, however the stream gets to the next node
+    Hop(hop::Arguments),
     /// Be the least server: a `send` of each burst to each receiver
     FloorSend(floor::Arguments),
     /// Be the least server that copes with overload: a ring, a cursor per receiver, `writev` of what is pending
