@@ -250,7 +250,8 @@ impl App {
 fn layout_of_hop(config: &Config, hop: &NextHop) -> layout::Hop {
     let protocol = match hop.protocol {
         HopProtocol::Tcp => "TCP",
-        HopProtocol::Udp(_) => "UDP",
+        HopProtocol::Udp(Datagrams { framing: Framing::Ts, .. }) => "UDP",
+        HopProtocol::Udp(Datagrams { framing: Framing::Rtp, .. }) => "RTP",
     };
     let stream = config.streams[hop.stream.0].name.clone();
     layout::Hop { stream, protocol, host: hop.host.clone(), port: hop.port }

@@ -22,7 +22,7 @@ pub struct Layout {
 pub struct Hop {
     /// The name of the stream that it is sent.
     pub stream: String,
-    /// `TCP` or `UDP`.
+    /// `TCP`, `UDP` or `RTP`.
     pub protocol: &'static str,
     /// A name or an address.
     pub host: String,

@@ -99,9 +99,18 @@ pub struct StreamInputMetrics {
     pub continuity_errors: Gauge,
     /// TS_sync_loss of the same.
     pub sync_losses: Gauge,
+    /// When the stream's clock was seen last.
+    pub sightings: Notice<Sightings>,
     /// What is not a number.
     pub state: Notice<InputState>,
 }
+
+/// The most sightings of a clock that are kept: as many seconds, twice the time between two reports.
+pub const SIGHTINGS_MAX: usize = 4;
+
+/// PCRs of a stream in ticks of 27 MHz, and when each came in microseconds since 1970; the newest first. They are those
+/// that begin a second by their own value, the same at every node.
+pub type Sightings = [Option<(u64, u64)>; SIGHTINGS_MAX];
 
 /// How pulling one stream goes.
 #[derive(Debug, Default)]
@@ -116,6 +125,8 @@ pub struct PullMetrics {
     pub chunks_skipped: Counter,
     /// Chunks that are missing by the numbers of the node where they were made, wherever on the way they were lost.
     pub chunks_missed: Counter,
+    /// Of those, the ones that the upstream did have, as far as can be told.
+    pub chunks_lost: Counter,
     /// From the upstream's having a chunk to this node's having it, by the clocks of the two, in microseconds: a mean over
     /// the last some chunks.
     pub hop_latency_us: Gauge,

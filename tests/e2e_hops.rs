@@ -252,6 +252,33 @@ fn number_before(words: &str, line: &str) -> u64 {
         .unwrap_or_else(|| panic!("no number before {words:?} in {line}"))
 }
 
+#[test]
+fn multicast_leaves_by_the_interface_named_and_crosses_as_many_networks_as_named() {
+    const GROUP: &str = "239.255.78.1";
+    let host = Namespace::new();
+    let port = free_port();
+    host.run("nft add table inet test");
+    host.run("nft add chain inet test in { type filter hook input priority 0 ; }");
+    host.run("nft add counter inet test seven");
+    host.run(&format!("nft add rule inet test in ip daddr {GROUP} ip ttl 7 counter name seven"));
+    let joins = format!(
+        "[app]\nRunMode = extra\n[pushstream]\nProtocol = UDP\nBind = {GROUP}\nPort = {port}\nInterface = {}\n\
+         [custom]\nBind = 0.0.0.0\nPort = 0\n",
+        host.address
+    );
+    let hop = Node::start_in(&host.name, &joins);
+    let dispatch = format!("Framing = RTP\nTtl = 7\nInterface = {}", host.near());
+    let tree = Tree::grow("UDP", SocketAddr::new(GROUP.parse().unwrap(), port), &dispatch);
+    let viewer = viewer(&hop, host.view);
+    viewer.wait_for_bytes(PLENTY);
+    let (_, published) = tree.fell();
+    let tail = &published[published.len() - 4 * PACKET..];
+    wait_until("the end to arrive", || viewer.ends_with(tail));
+    ts::joined(&viewer.close().bytes, &published).unwrap();
+    let counted = host.run("nft list counter inet test seven");
+    assert!(counted.contains("packets ") && !counted.contains("packets 0 "), "{counted}");
+}
+
 #[track_caller]
 fn assert_aligned(captured: &[u8]) {
     let whole = captured.len() / PACKET * PACKET;

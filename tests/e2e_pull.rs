@@ -15,6 +15,7 @@ use nix::sys::signal::Signal;
 use tsstream::proto::relay::{SUBPROTOCOL, Stamp};
 
 use util::live::Live;
+use util::monitor::Monitor;
 use util::namespace::Namespace;
 use util::node::Node;
 use util::raw::{Frames, dial, upgrade};
@@ -35,10 +36,15 @@ fn root(port: u16, more: &str) -> Node {
 }
 
 fn edge_config(upstreams: &[SocketAddr]) -> String {
+    edge_config_with(0, upstreams, "")
+}
+
+/// `app` are further keys of that section.
+fn edge_config_with(port: u16, upstreams: &[SocketAddr], app: &str) -> String {
     let upstreams: Vec<String> = upstreams.iter().map(|address| format!("ws://{address}/live")).collect();
     format!(
-        "[app]\nRunMode = extra\n[pushstream]\nProtocol = PULL\nUpstreams = {}\n\
-         [custom]\nBind = 0.0.0.0\nPort = 0\n",
+        "[app]\nRunMode = extra\n{app}\n[pushstream]\nProtocol = PULL\nUpstreams = {}\n\
+         [custom]\nBind = 0.0.0.0\nPort = {port}\n",
         upstreams.join(", ")
     )
 }
@@ -54,14 +60,9 @@ fn viewer(address: SocketAddr) -> Receiver {
     viewer
 }
 
-/// Our end of the namespace's cable.
-fn near_end(host: &Namespace) -> Ipv4Addr {
-    let [first, second, third, _] = host.address.octets();
-    Ipv4Addr::new(first, second, third, 1)
-}
-
-/// A chain of three edges, the first at the other end of a cable.
+/// A chain of three edges, the first at the other end of a cable. They report as `1`, `2` and `3`.
 struct Chain {
+    monitor: Monitor,
     host: Namespace,
     _root: Node,
     edges: [Node; 3],
@@ -74,15 +75,20 @@ impl Chain {
         let host = Namespace::new();
         let port = free_port();
         let root = root(port, more);
-        let upstream = SocketAddr::new(near_end(&host).into(), port);
-        let first = Node::start_in(&host.name, &edge_config(&[upstream]));
+        let upstream = SocketAddr::new(host.near().into(), port);
+        let monitor = Monitor::start();
+        let reporting = |upstream, name, monitor_host: IpAddr| {
+            let at = SocketAddr::new(monitor_host, monitor.address().port());
+            edge_config_with(0, &[upstream], &format!("Node = {name}\nMonitor = http://{at}/monitor"))
+        };
+        let first = Node::start_in(&host.name, &reporting(upstream, 1, host.near().into()));
         let at_first = at(&first, host.view);
-        let second = Node::start(&edge_config(&[at_first]));
+        let second = Node::start(&reporting(at_first, 2, Ipv4Addr::LOCALHOST.into()));
         let at_second = at(&second, Ipv4Addr::LOCALHOST);
-        let third = Node::start(&edge_config(&[at_second]));
+        let third = Node::start(&reporting(at_second, 3, Ipv4Addr::LOCALHOST.into()));
         let live = Live::start_at(root.address("backstream"), PAUSE);
         let viewers = [at_first, at_second, at(&third, Ipv4Addr::LOCALHOST)].map(viewer).into();
-        Chain { host, _root: root, edges: [first, second, third], live, viewers }
+        Chain { monitor, host, _root: root, edges: [first, second, third], live, viewers }
     }
 
     /// Cuts the cable for so long; then all goes on.
@@ -117,7 +123,48 @@ fn a_cable_cut_for_five_seconds_leaves_no_gap_in_a_chain_of_three() {
 fn a_cable_cut_for_longer_than_the_ring_holds_is_one_legal_jump() {
     let chain = Chain::new("[buffer]\nSeconds = 1");
     chain.cut(8);
+    // Each knows that it missed something, and the first that it was lost on the way to there.
+    for (name, is_there) in [("1", true), ("2", false), ("3", false)] {
+        let mut stream = serde_json::Value::Null;
+        wait_until("one discontinuity to be counted", || {
+            stream = chain.monitor.stream(name);
+            stream["pull"]["discontinuities"] == 1
+        });
+        assert!(stream["pull"]["missed"].as_u64() > Some(0), "{stream}");
+        assert_eq!(stream["lost"].as_u64() > Some(0), is_there, "{name}: {stream}");
+    }
     assert_eq!(chain.runs(), [2, 2, 2]);
+}
+
+#[test]
+fn an_upstream_that_is_killed_and_started_anew_leaves_no_gap_while_another_holds_the_stream() {
+    let root = root(free_port(), "");
+    let at_root = at(&root, Ipv4Addr::LOCALHOST);
+    let port = free_port();
+    let from_root = edge_config_with(port, &[at_root], "");
+    let middle = Node::start(&from_root);
+    let at_middle = at(&middle, Ipv4Addr::LOCALHOST);
+    let first = Node::start(&edge_config(&[at_middle, at_root]));
+    let second = Node::start(&edge_config(&[at(&first, Ipv4Addr::LOCALHOST)]));
+    let third = Node::start(&edge_config(&[at(&second, Ipv4Addr::LOCALHOST)]));
+    let live = Live::start_at(root.address("backstream"), PAUSE);
+    let viewers = [&first, &second, &third].map(|node| viewer(at(node, Ipv4Addr::LOCALHOST)));
+    let taken_up = |upstream| first.count(&format!("upstream of live: ws://{upstream}"));
+    wait_until("the middle one", || taken_up(at_middle) == 1);
+    let before = taken_up(at_root);
+    middle.kill();
+    wait_until("the root", || taken_up(at_root) > before);
+    viewers[2].wait_for_bytes(viewers[2].length() + PLENTY);
+    let middle = Node::start(&from_root);
+    wait_until("the middle one again", || taken_up(at_middle) == 2);
+    viewers[2].wait_for_bytes(viewers[2].length() + PLENTY);
+    let published = live.stop();
+    let tail = &published[published.len() - 4 * PACKET..];
+    for viewer in viewers {
+        wait_until("the end to arrive", || viewer.ends_with(tail));
+        ts::joined(&viewer.close().bytes, &published).unwrap();
+    }
+    drop(middle);
 }
 
 #[test]

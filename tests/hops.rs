@@ -124,6 +124,21 @@ fn the_older_example_of_three_nodes_works_as_it_is() {
 }
 
 #[test]
+fn next_hops_may_have_addresses_of_ipv6() {
+    for protocol in ["TCP", "UDP"] {
+        let last = Node::start(&edge_config(protocol, "::1", 0));
+        let first = root(&format!("Protocol = CUSTOM,{protocol}\nHosts = ::1\nPorts = {}", port(&last)));
+        first.wait_for_line(SOON, "the hop to be reached", |line| {
+            line.contains("connected") && line.contains("[::1]") || line.contains("is sent to")
+        });
+        let receivers: Vec<Receiver> = [&first, &last].into_iter().flat_map(viewers).collect();
+        let live = Live::start(first.address("backstream"));
+        receivers.iter().for_each(|receiver| receiver.wait_for_bytes(PLENTY));
+        assert_whole(receivers, &live.stop());
+    }
+}
+
+#[test]
 fn multicast_reaches_all_who_joined() {
     let group = "239.255.77.3";
     let group_port = free_port();

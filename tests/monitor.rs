@@ -5,9 +5,11 @@ mod util;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tsstream::demo::Looper;
+use util::live::Live;
 use util::node::Node;
 use util::publish::Publisher;
 use util::raw::{ask, dial, get, get_json};
@@ -124,6 +126,7 @@ fn secret_authority_and_the_most_nodes() {
     is(&post(address, "", ORIGINAL), 401);
     is(&post(address, "Authorization: Bearer not-it\r\n", ORIGINAL), 401);
     is(&post(address, "Authorization: Basic s3cret\r\n", ORIGINAL), 401);
+    wait_until("three to be counted", || refused(address) == 3);
     let right = "Authorization: Bearer s3cret\r\n";
     for port in [1, 2, 1, 2] {
         is(&post(address, right, &format!(r#"{{"nodeinfo":{{"bind":"a","port":"{port}"}}}}"#)), 200);
@@ -134,6 +137,7 @@ fn secret_authority_and_the_most_nodes() {
     let monitor = Node::start(&format!("{MONITOR}[authority]\nUse = True\nIps = 192.0.2.1\n"));
     is(&post(monitor.address("monitor"), "", ORIGINAL), 403);
     get(monitor.address("monitor"), "/tree");
+    wait_until("the refusal to be counted", || refused(monitor.address("monitor")) == 1);
 }
 
 #[test]
@@ -211,6 +215,49 @@ fn a_node_reports_what_goes_through_it() {
     wait_until("the stream to be gone", || {
         get_json(address, &format!("/node/{id}"))["report"]["tsstream"]["streams"][0]["publisher"].is_null()
     });
+}
+
+#[test]
+fn links_are_told_with_protocol_loss_and_latency_however_the_stream_gets_there() {
+    let monitor = Node::start(MONITOR);
+    let address = monitor.address("monitor");
+    let extra = |pushstream: &str| {
+        Node::start(&format!(
+            "[app]\nRunMode = extra\nMonitor = http://{address}/monitor\n[pushstream]\n{pushstream}\n\
+             [custom]\nBind = 127.0.0.1\nPort = 0\n"
+        ))
+    };
+    let pushed = ["TCP", "UDP"].map(|it| extra(&format!("Protocol = {it}\nBind = 127.0.0.1\nPort = 0")));
+    let ports = pushed.each_ref().map(|node| node.address("pushstream").port());
+    let root = Node::start(&node(
+        address,
+        &format!(
+            "[dispatch]\nProtocol = CUSTOM,TCP\nHosts = 127.0.0.1\nPorts = {}\n[backstream.b]\nProtocol = TCP\n\
+             Bind = 127.0.0.1\nPort = 0\n[dispatch.b]\nProtocol = UDP\nFraming = RTP\nHosts = 127.0.0.1\nPorts = {}\n",
+            ports[0], ports[1]
+        ),
+    ));
+    let pulling = extra(&format!("Protocol = PULL\nUpstreams = ws://{}/live", root.address("custom")));
+    // As fast as it plays: a second of the stream is one of ours.
+    let pause = Duration::from_millis(40);
+    let lives = ["backstream", "backstream.b"].map(|it| Live::start_at(root.address(it), pause));
+    let mut edges = Vec::new();
+    wait_until("three links that say how long they take", || {
+        edges = get_json(address, "/tree")["edges"].as_array().cloned().unwrap_or_default();
+        edges.len() == 3 && edges.iter().all(|edge| edge["latency_us"].as_u64().is_some())
+    });
+    let mut protocols: Vec<&str> = edges.iter().filter_map(|edge| edge["protocol"].as_str()).collect();
+    protocols.sort_unstable();
+    assert_eq!(protocols, ["PULL", "RTP", "TCP"]);
+    for edge in &edges {
+        assert_eq!((&edge["lost"], &edge["connected"]), (&json!(0), &json!(true)), "{edge}");
+        // A clock that is told in the wrong unit would be far off.
+        assert!(edge["latency_us"].as_u64() < Some(60_000_000), "{edge}");
+    }
+    let metrics = get(address, "/metrics");
+    let pulled = metrics.lines().find(|line| line.starts_with("tsstream_pull_upstreams_total{"));
+    assert!(pulled.is_some_and(|line| line.ends_with(" 1")), "{metrics}");
+    drop((lives, pushed, pulling));
 }
 
 #[test]

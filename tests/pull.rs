@@ -16,6 +16,7 @@ use tungstenite::Message;
 
 use util::cable::Cable;
 use util::live::Live;
+use util::monitor::Monitor;
 use util::node::Node;
 use util::receive::{Protocol, Receiver};
 use util::ts::{self, PACKET};
@@ -48,8 +49,13 @@ fn edge_at(port: u16, upstreams: &[SocketAddr]) -> Node {
 }
 
 fn edge_from(port: u16, upstreams: &str) -> Node {
+    edge_that(port, upstreams, "")
+}
+
+/// `app` are further keys of that section.
+fn edge_that(port: u16, upstreams: &str, app: &str) -> Node {
     Node::start(&format!(
-        "[app]\nRunMode = extra\n[pushstream]\nProtocol = PULL\nTimeout = 1\nUpstreams = {upstreams}\n\
+        "[app]\nRunMode = extra\n{app}\n[pushstream]\nProtocol = PULL\nTimeout = 1\nUpstreams = {upstreams}\n\
          [custom]\nBind = 127.0.0.1\nPort = {port}\n"
     ))
 }
@@ -235,13 +241,27 @@ fn bad_upstreams_are_told_apart_and_passed_over() {
         (at(free_port()), "no connection"),
     ])
     .collect();
-    let upstreams: Vec<SocketAddr> =
-        bad.iter().map(|(address, _)| *address).chain([root.address("custom")]).collect();
-    let edge = edge(&upstreams);
+    let upstreams: Vec<String> = bad
+        .iter()
+        .map(|(address, _)| *address)
+        .chain([root.address("custom")])
+        .map(|address| format!("ws://{address}/live"))
+        .collect();
+    let monitor = Monitor::start();
+    let reports = format!("Node = edge\nMonitor = http://{}/monitor", monitor.address());
+    let edge = edge_that(0, &upstreams.join(", "), &reports);
     let viewers = vec![viewer(&edge)];
     for (address, reason) in bad {
         edge.wait_for_line(SOON, reason, |line| line.contains(&address.to_string()) && line.contains(reason));
     }
+    // They are tried again now and then, since the one that serves is the last.
+    wait_until("all to be counted by reason", || {
+        let failures = &monitor.stream("edge")["pull"]["failures"];
+        let at_least = |reason: &str, least: u64| failures[reason].as_u64() >= Some(least);
+        let none = ["unresolved", "looped"].iter().all(|reason| failures[*reason] == 0);
+        let each = ["closed", "malformed", "silent", "unreachable"].iter().all(|reason| at_least(reason, 1));
+        at_least("refused", 4) && each && none
+    });
     end_whole(live, viewers);
 }
 

@@ -15,7 +15,7 @@ use crate::ingest::report::{Counts, Departure, Description};
 use crate::ingest::subscribers::Subscribers;
 use crate::ingest::wall::Wall;
 use crate::mailbox::{Sender, StreamId, StreamStatus, ToWorker};
-use crate::metrics::{InputMetrics, InputState, StreamInputMetrics, Upstream};
+use crate::metrics::{InputMetrics, InputState, Sightings, StreamInputMetrics, Upstream};
 use crate::notices::{Notice, Notices};
 use crate::proto::relay::{Origin, Path, Stamp};
 use crate::proto::ts::Codecs;
@@ -44,6 +44,9 @@ pub struct Stream {
     notices: Notices,
     /// What of that has been said of this publisher.
     stated: Vec<Notice>,
+    /// When the newest of `sightings` came, by the framer.
+    seen: Option<Instant>,
+    sightings: Sightings,
 }
 
 /// What is needed to hand chunks out.
@@ -112,6 +115,8 @@ impl Stream {
             shown: InputState::default(),
             notices: Notices::default(),
             stated: Vec::new(),
+            seen: None,
+            sightings: Sightings::default(),
             settings,
         }
     }
@@ -310,10 +315,22 @@ impl Stream {
         let health = self.framer.health();
         self.metrics().continuity_errors.set(health.continuity_errors);
         self.metrics().sync_losses.set(health.sync_losses);
+        self.show_sighting(outlet.wall);
         let codecs = self.framer.codecs();
         if live != self.status.live || codecs != self.status.codecs {
             self.set_status(StreamStatus { live, codecs, path: Path::clone(&self.status.path) });
         }
+    }
+
+    /// Puts up when the stream's clock was seen, if it has been since; whoever reads just now misses the newest.
+    fn show_sighting(&mut self, wall: Wall) {
+        let Some((pcr, at)) = self.framer.health().sighting else { return };
+        if self.seen.replace(at) == Some(at) {
+            return;
+        }
+        self.sightings.rotate_right(1);
+        self.sightings[0] = Some((pcr.ticks(), wall.unix_us(at)));
+        let _ = self.metrics().sightings.try_set(self.sightings);
     }
 
     /// What a node that pulls is told of a chunk.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::collector::{Collector, Node};
-use super::report::{HopReport, StreamReport};
+use super::report::{HopReport, PullReport, StreamReport};
 use super::tree::Counts;
 use crate::web::prometheus::{Kind, Text};
 
@@ -26,6 +26,18 @@ const STREAM: [Family<StreamReport>; 13] = [
     ("skips_total", Kind::Counter, "Skips of slow receivers", |it| it.skips as f64),
     ("stalled_total", Kind::Counter, "Receivers given up as stalled", |it| it.stalled as f64),
     ("lag_seconds", Kind::Gauge, "Lag of the slowest receiver", |it| it.lag_ms as f64 / 1e3),
+];
+
+/// Of a stream that a node fetches.
+const PULL: [Family<PullReport>; 4] = [
+    ("upstreams_total", Kind::Counter, "Times that an upstream was taken up", |it| it.upstreams as f64),
+    ("resumed_total", Kind::Counter, "Of those, the times that the stream went on without a gap", |it| {
+        it.resumed as f64
+    }),
+    ("discontinuities_total", Kind::Counter, "Times that what came did not continue what had come", |it| {
+        it.discontinuities as f64
+    }),
+    ("chunks_missed_total", Kind::Counter, "Chunks missed since the stream was made", |it| it.missed as f64),
 ];
 
 /// Of a next hop of a node.
@@ -74,6 +86,21 @@ pub fn text(collector: &Collector, counts: Counts, now: Instant) -> Vec<u8> {
             }
         }
     }
+    for (name, kind, help, value) in PULL {
+        let name = format!("tsstream_pull_{name}");
+        out.head(&name, kind, help);
+        for (labels, pull) in pulled(collector) {
+            out.line(&name, &labels, value(&pull));
+        }
+    }
+    let name = "tsstream_pull_failures_total";
+    out.head(name, Kind::Counter, "Upstreams given up");
+    for (labels, pull) in pulled(collector) {
+        for (reason, count) in pull.failures.by_reason() {
+            let labels = [&labels[..], &[("reason", reason)]].concat();
+            out.line(name, &labels, count as f64);
+        }
+    }
     for (name, kind, help, value) in HOP {
         let name = format!("tsstream_hop_{name}");
         out.head(&name, kind, help);
@@ -91,12 +118,25 @@ pub fn text(collector: &Collector, counts: Counts, now: Instant) -> Vec<u8> {
     out.into_bytes()
 }
 
+type Labels<'a> = Vec<(&'static str, &'a str)>;
+
+/// All streams that nodes fetch.
+fn pulled(collector: &Collector) -> impl Iterator<Item = (Labels<'_>, PullReport)> {
+    collector.nodes().flat_map(|node| {
+        let streams = node.report.tsstream.iter().flat_map(|details| &details.streams);
+        streams.filter_map(|stream| {
+            Some(([&labels(node)[..], &[("stream", stream.name.as_str())]].concat(), stream.pull?))
+        })
+    })
+}
+
 fn labels(node: &Node) -> [(&'static str, &str); 2] {
     [("node", &node.key), ("name", &node.report.nodeinfo.name)]
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::report::Failures;
     use super::super::testing::{from, hop, normal, original};
     use super::*;
 
@@ -105,7 +145,10 @@ mod tests {
     fn names_of_other_machines_stay_within_their_quotes() {
         let (mut collector, now) = (Collector::new(10), Instant::now());
         let mut report = normal("a\"} 1\\", 1);
-        report.tsstream.as_mut().unwrap().next_hops = vec![hop("b:1")];
+        let details = report.tsstream.as_mut().unwrap();
+        details.next_hops = vec![hop("b:1")];
+        let failures = Failures { looped: 3, ..Failures::default() };
+        details.streams[0].pull = Some(PullReport { resumed: 2, failures, ..PullReport::default() });
         collector.take(report, from(1), now).unwrap();
         collector.take(original(55001), from(2), now).unwrap();
         let text = text(&collector, Counts { reports: 2, refused: 1 }, now);
@@ -118,6 +161,7 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("tsstream_hop_connected{") && text.contains("address=\"b:1\"} 0\n"), "{text}");
+        assert!(text.contains(",stream=\"live\"} 2\n") && text.contains(",reason=\"looped\"} 3\n"), "{text}");
         assert_eq!(text.lines().filter(|line| line.starts_with("tsstream_node_up{")).count(), 2);
     }
 }

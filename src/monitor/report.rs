@@ -8,6 +8,7 @@ use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 
 use crate::identity::NodeId;
+use crate::metrics::{PullFailures, PullMetrics, SIGHTINGS_MAX};
 
 /// The most bytes of a report.
 pub const REPORT_BYTES_MAX: usize = 64 * 1024;
@@ -121,7 +122,8 @@ pub struct StreamReport {
     pub continuity_errors: u64,
     /// TS_sync_loss of the same.
     pub sync_losses: u64,
-    /// Packets known to have been lost on the way to the node: missing by their RTP numbers, or dropped by its kernel.
+    /// What is known to have been lost on the way to the node: packets missing by their RTP numbers or dropped by its
+    /// kernel; of a stream that it fetches, chunks.
     pub lost: u64,
     /// Chunks lost within the node, because a core could not keep up.
     pub chunks_lost: u64,
@@ -139,6 +141,82 @@ pub struct StreamReport {
     pub lag_ms: u64,
     /// The time that the way from the node before has taken, in microseconds, if that is known.
     pub latency_us: Option<u64>,
+    /// When the stream's clock was seen, newest first: a PCR in ticks of 27 MHz, and when that came in microseconds since
+    /// 1970.
+    pub clock: Vec<(u64, u64)>,
+    /// Of a stream that it fetches: how that goes.
+    pub pull: Option<PullReport>,
+}
+
+/// How fetching one stream goes, in counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PullReport {
+    /// Times that an upstream was taken up.
+    pub upstreams: u64,
+    /// Of those, the times that the stream went on without a gap.
+    pub resumed: u64,
+    /// Times that what came did not continue what had come.
+    pub discontinuities: u64,
+    /// Chunks missed since the stream was made, wherever they were lost.
+    pub missed: u64,
+    /// Upstreams given up, by reason.
+    pub failures: Failures,
+}
+
+/// Upstreams given up: see [`PullFailures`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "those of the counters say it")]
+pub struct Failures {
+    pub unresolved: u64,
+    pub unreachable: u64,
+    pub silent: u64,
+    pub closed: u64,
+    pub refused: u64,
+    pub malformed: u64,
+    pub looped: u64,
+}
+
+impl Failures {
+    /// The reasons in words, and the counts.
+    #[must_use]
+    pub fn by_reason(self) -> [(&'static str, u64); 7] {
+        let Failures { unresolved, unreachable, silent, closed, refused, malformed, looped } = self;
+        [
+            ("unresolved", unresolved),
+            ("unreachable", unreachable),
+            ("silent", silent),
+            ("closed", closed),
+            ("refused", refused),
+            ("malformed", malformed),
+            ("looped", looped),
+        ]
+    }
+}
+
+impl PullReport {
+    /// As counted.
+    #[must_use]
+    pub fn of(pull: &PullMetrics) -> PullReport {
+        let PullFailures { unresolved, unreachable, silent, closed, refused, malformed, looped } =
+            &pull.failures;
+        PullReport {
+            upstreams: pull.upstreams.value(),
+            resumed: pull.resumed.value(),
+            discontinuities: pull.discontinuities.value(),
+            missed: pull.chunks_missed.value(),
+            failures: Failures {
+                unresolved: unresolved.value(),
+                unreachable: unreachable.value(),
+                silent: silent.value(),
+                closed: closed.value(),
+                refused: refused.value(),
+                malformed: malformed.value(),
+                looped: looped.value(),
+            },
+        }
+    }
 }
 
 /// Receivers by protocol.
@@ -166,7 +244,7 @@ pub struct UpstreamReport {
 pub struct HopReport {
     /// The name of the stream that it is sent.
     pub stream: String,
-    /// `TCP` or `UDP`.
+    /// `TCP`, `UDP` or `RTP`.
     pub protocol: String,
     /// `host:port`, as configured.
     pub address: String,
@@ -244,6 +322,9 @@ impl Details {
         for stream in &self.streams {
             name(&stream.name)?;
             name(&stream.codecs)?;
+            if stream.clock.len() > SIGHTINGS_MAX {
+                return Err("too many sightings of a clock");
+            }
         }
         for hop in &self.next_hops {
             name(&hop.stream)?;

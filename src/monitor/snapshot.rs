@@ -10,8 +10,8 @@ use nix::ifaddrs::getifaddrs;
 
 use super::links::RECEIVERS;
 use super::report::{
-    ADDRESSES_MAX, Details, HopReport, NAME_LETTERS_MAX, NodeInfo, REPORT_BYTES_MAX, Receivers, Report,
-    StreamReport, UpstreamReport, hash,
+    ADDRESSES_MAX, Details, HopReport, NAME_LETTERS_MAX, NodeInfo, PullReport, REPORT_BYTES_MAX, Receivers,
+    Report, StreamReport, UpstreamReport, hash,
 };
 use crate::identity::NodeId;
 use crate::layout::{CurrentLayout, Hop, Layout};
@@ -147,10 +147,14 @@ impl Reports {
             report.publisher = state.publisher;
             report.upstream = state.upstream.map(|it| UpstreamReport { node: it.node, hops: it.hops });
             report.latency_us = state.upstream.map(|_| input.pull.hop_latency_us.value());
+            report.clock = input.sightings.value().into_iter().flatten().collect();
             report.bytes_in = input.bytes.value();
             report.continuity_errors = input.continuity_errors.value();
             report.sync_losses = input.sync_losses.value();
-            report.lost = input.rtp_lost.value() + input.kernel_drops.value();
+            let pull = &input.pull;
+            report.lost = input.rtp_lost.value() + input.kernel_drops.value() + pull.chunks_lost.value();
+            // One that is pulled is listened for nowhere.
+            report.pull = listening.is_none().then(|| PullReport::of(pull));
             report.chunks_lost = input.chunks_lost.value();
         }
         for output in self.source.output.workers.iter().filter_map(|worker| worker.get(index)) {

@@ -8,7 +8,10 @@ use serde::Serialize;
 
 use super::collector::{Collector, Node, Totals};
 use super::links::{Link, Target, links};
-use super::report::Report;
+use super::report::{Report, StreamReport};
+
+/// How a link is called by which the receiving node fetches.
+const PULL: &str = "PULL";
 
 /// The tree as JSON.
 #[must_use]
@@ -158,7 +161,9 @@ fn edges<'a>(nodes: &[&'a Node], links: &'a [Link<'a>]) -> Vec<Edge<'a>> {
                 from,
                 to,
                 address: link.hop.map_or(words, |hop| hop.address.as_str()),
-                protocol: link.hop.map_or("", |hop| hop.protocol.as_str()),
+                protocol: link
+                    .hop
+                    .map_or(if stream.is_some() { PULL } else { "" }, |hop| hop.protocol.as_str()),
                 streams: 0,
                 connected: None,
                 bits: None,
@@ -173,7 +178,7 @@ fn edges<'a>(nodes: &[&'a Node], links: &'a [Link<'a>]) -> Vec<Edge<'a>> {
         edge.connected = edge.connected.map(|before| before && connected != Some(false)).or(connected);
         let bits = link.hop.map(|hop| hop.bits).or(stream.map(|stream| stream.bits_in));
         edge.bits = edge.bits.map(|before| before.saturating_add(bits.unwrap_or(0))).or(bits);
-        edge.latency_us = edge.latency_us.max(stream.and_then(|stream| stream.latency_us));
+        edge.latency_us = edge.latency_us.max(latency_us(nodes[link.from], link, stream));
         edge.lost = to.map(|to| to.recent(|totals| totals.lost));
     }
     for edge in &mut edges {
@@ -182,6 +187,21 @@ fn edges<'a>(nodes: &[&'a Node], links: &'a [Link<'a>]) -> Vec<Edge<'a>> {
         }
     }
     edges
+}
+
+/// The time from a node's having the stream to the next one's having it: as that one says, or else as the same PCR was
+/// seen at both. What a clock that is behind makes of it is not told.
+fn latency_us(from: &Node, link: &Link, to: Option<&StreamReport>) -> Option<u64> {
+    let to = to?;
+    let (None, Some(hop)) = (to.latency_us, link.hop) else { return to.latency_us };
+    let sent = from.report.tsstream.as_ref()?.streams.iter().find(|stream| stream.name == hop.stream)?;
+    let same = |(pcr, here): &(u64, u64)| {
+        let (_, there) = sent.clock.iter().find(|(there, _)| there == pcr)?;
+        here.checked_sub(*there)
+    };
+    let mut latencies: Vec<u64> = to.clock.iter().filter_map(same).collect();
+    latencies.sort_unstable();
+    latencies.get(latencies.len() / 2).copied()
 }
 
 impl<'a> NodeView<'a> {
@@ -272,8 +292,30 @@ mod tests {
             (&"0000000000000002".into(), &2.into(), &2_000.into())
         );
         assert_eq!((&edges[1]["to"], &edges[1]["address"]), (&Value::Null, &"10.0.0.9:1".into()));
+        assert_eq!(edges[0]["latency_us"], Value::Null, "their clocks were not seen");
         let detail = detail(&collector, "0000000000000002", now).unwrap();
         let detail: Value = serde_json::from_slice(&detail).unwrap();
         assert_eq!((&detail["name"], &detail["history"][0]["live"]), (&"leaf".into(), &1.into()));
+    }
+
+    #[test]
+    fn the_time_of_a_pushed_hop_is_that_between_two_sightings_of_a_clock() {
+        let (mut root, mut leaf) = (normal("root", 1), extra("leaf", 2));
+        let clock = |report: &mut Report, sightings: &[(u64, u64)]| {
+            report.tsstream.as_mut().unwrap().streams[0].clock = sightings.to_vec();
+        };
+        root.tsstream.as_mut().unwrap().next_hops = vec![hop("10.0.0.2:55001")];
+        let latency = |root: &Report, leaf: &Report| {
+            let (collector, now) = collected(vec![(root.clone(), 1), (leaf.clone(), 2)]);
+            let tree: Value = serde_json::from_slice(&tree(&collector, Counts::default(), now)).unwrap();
+            tree["edges"][0]["latency_us"].clone()
+        };
+        clock(&mut root, &[(30, 3_000), (20, 2_000), (10, 1_000)]);
+        clock(&mut leaf, &[(40, 4_700), (30, 3_700), (20, 2_900)]);
+        assert_eq!(latency(&root, &leaf), 900, "the middle one, and of two the longer");
+        clock(&mut leaf, &[(40, 4_700), (31, 3_700)]);
+        assert_eq!(latency(&root, &leaf), Value::Null, "nothing was seen at both");
+        clock(&mut leaf, &[(30, 2_700)]);
+        assert_eq!(latency(&root, &leaf), Value::Null, "a clock that is behind");
     }
 }

@@ -8,6 +8,7 @@ pub mod cable;
 pub mod crowd;
 pub mod live;
 pub mod media;
+pub mod monitor;
 pub mod namespace;
 pub mod node;
 pub mod publish;

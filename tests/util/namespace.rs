@@ -62,6 +62,11 @@ impl Namespace {
         namespace
     }
 
+    /// This host's address on the cable that may be cut.
+    pub fn near(&self) -> Ipv4Addr {
+        host(self.address, 1)
+    }
+
     /// Cuts the cable: the other end is without a carrier.
     pub fn cut(&self) {
         self.run("ip link set cable down");

@@ -119,7 +119,8 @@ impl Ear<'_> {
 
     fn hear_chunk(&mut self, stamp: Stamp, preamble: &[u8], chunk: &[u8]) -> Result<(), Failure> {
         let last = self.position.last;
-        let skipped = self.memory.sequence.map_or(0, |before| stamp.sequence.saturating_sub(before + 1));
+        let before = self.memory.sequence;
+        let skipped = before.map_or(0, |before| stamp.sequence.saturating_sub(before + 1));
         self.memory.sequence = Some(stamp.sequence.min(u64::MAX - 1));
         if last.is_some_and(|last| stamp.origin.is_at_most(last)) {
             return Ok(());
@@ -139,6 +140,8 @@ impl Ear<'_> {
         if !continues {
             let missed = last.map_or(0, |last| missed(last, stamp.origin));
             self.metrics.chunks_missed.add(missed);
+            let missed_by_upstream = stamp.follows_discontinuity && before.is_some() && skipped == 0;
+            self.metrics.chunks_lost.add(if missed_by_upstream { 0 } else { missed });
             self.begin_anew(preamble)?;
         }
         self.publish();

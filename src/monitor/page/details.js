@@ -144,10 +144,23 @@ function streams(all) {
       ["skips", count(stream.skips)],
       ["stalled", count(stream.stalled)],
       ...(stream.latency_us == null ? [] : [["hop latency", latency(stream.latency_us)]]),
+      ...pulling(stream.pull),
     ]));
     section.append(box);
   }
   return section;
+}
+
+/** How fetching goes. */
+function pulling(pull) {
+  if (!pull) return [];
+  const failures = Object.entries(pull.failures).filter(([, number]) => number > 0);
+  return [
+    ["upstreams taken up", `${count(pull.upstreams)}, ${count(pull.resumed)} without a gap`],
+    ["discontinuities", count(pull.discontinuities)],
+    ["chunks missed", count(pull.missed)],
+    ["upstreams given up", failures.map(([reason, number]) => `${count(number)} ${reason}`).join(", ") || "none"],
+  ];
 }
 
 function hops(all) {

@@ -11,6 +11,8 @@ const FLOWING_EDGES_MAX = 60;
 /** A lag from which on it is worth a look, in milliseconds. */
 const LAG_NOTABLE_MS = 1000;
 
+const NO_WORDS = { way: "", above: "", below: "", alarm: "", state: "" };
+
 const NAME_FONT = "600 14px system-ui, sans-serif";
 /** Sizes from afar, of which the largest counts with which the text fits. */
 const FAR_NAME_SIZES = [33, 28, 24];
@@ -49,7 +51,7 @@ export class Drawing {
     ];
     this.#edges.update(lines, makeLine, (parts, line) => changeLine(parts, line, lines.length <= FLOWING_EDGES_MAX));
     const labels = [
-      ...edges.filter((it) => !it.crossing).map((it) => ({ id: edgeId(it.edge), x: it.x - 9, y: it.y, ...edgeWords(it.edge, isCompact) })),
+      ...edges.filter((it) => !it.crossing).map((it) => ({ id: edgeId(it.edge), x: it.x - 9, y: it.y, ...edgeWords(it.edge, isCompact, silent) })),
       ...roots.map((box) => ({ id: `source ${box.id}`, x: box.x - 9, y: box.y + box.height / 2, ...sourceWords(box.node) })),
     ];
     this.#labels.update(labels, makeLabel, changeLabel);
@@ -163,14 +165,22 @@ function widthOf(perSecond) {
   return perSecond > 0 ? Math.min(Math.max(Math.log10(perSecond) - 4, 1.5), 5) : 1.5;
 }
 
-function edgeWords(edge, isCompact) {
-  if (edge.connected === false) return { above: "down", below: "", alarm: "", state: "down" };
-  const alarm = edge.lost > 0 ? `${short(edge.lost)} lost` : "";
+/** Above the line the protocol and the rate; below what was lost, if that can be told, and what the way takes. */
+function edgeWords(edge, isCompact, silent) {
+  if (edge.connected === false) return { ...NO_WORDS, above: "down", state: "down" };
+  // What was so when it was last heard of says nothing now.
+  if (silent.has(edge.from) || silent.has(edge.to)) return NO_WORDS;
+  const isPoor = edge.lost > 0;
+  const took = edge.latency_us == null ? "" : latency(edge.latency_us);
+  // Bare datagrams don't tell what is missing; that some are may be known all the same.
+  const canTell = edge.lost != null && (isPoor || edge.protocol !== "UDP");
+  const lost = canTell ? `${short(edge.lost)} lost` : "";
   return {
+    ...NO_WORDS,
+    way: isCompact ? "" : edge.protocol,
     above: edge.bits == null ? "" : bits(edge.bits),
-    below: edge.latency_us == null || (isCompact && alarm) ? "" : latency(edge.latency_us),
-    alarm,
-    state: "",
+    below: isCompact && isPoor ? "" : [isPoor || isCompact ? "" : lost, took].filter(Boolean).join(" · "),
+    alarm: isPoor ? lost : "",
   };
 }
 
@@ -184,10 +194,10 @@ function source(box) {
 }
 
 function sourceWords(node) {
-  if (node.kind === "original") return { above: "", below: "", alarm: "", state: "" };
+  if (node.kind === "original" || node.silent) return NO_WORDS;
   const publishers = node.publishers.length;
   const below = publishers === 0 ? "no publisher" : several(publishers, "publisher");
-  return { above: publishers === 0 ? "" : bits(node.totals.bits_in), below, alarm: "", state: "" };
+  return { ...NO_WORDS, above: publishers === 0 ? "" : bits(node.totals.bits_in), below };
 }
 
 function makeLine() {
@@ -206,17 +216,20 @@ function changeLine(parts, { d, flow = d, state, width }, mayFlow) {
 
 function makeLabel() {
   const group = element("g", { class: "label" });
-  const above = group.appendChild(element("text", { class: "end", y: -7 }));
+  const line = group.appendChild(element("text", { class: "end", y: -7 }));
+  const [way, above] = [element("tspan", { class: "way" }), element("tspan")];
+  line.append(way, above);
   const below = group.appendChild(element("text", { class: "end quiet", y: 16 }));
   const alarm = element("tspan", { class: "notable" });
   const words = element("tspan");
   below.append(words, alarm);
-  return { group, above, words, alarm };
+  return { group, way, above, words, alarm };
 }
 
-function changeLabel({ group, above, words, alarm }, label) {
+function changeLabel({ group, way, above, words, alarm }, label) {
   set(group, "transform", `translate(${label.x} ${label.y})`);
   set(group, "class", `label ${label.state}`);
+  say(way, label.way && label.above ? `${label.way}  ` : label.way);
   say(above, label.above);
   say(words, label.below && label.alarm ? `${label.below} · ` : label.below);
   say(alarm, label.alarm);

@@ -8,7 +8,7 @@ export const CARD = { width: 236, height: 78 };
 export const GHOST_HEIGHT = 40;
 /** Widths in which something is said of an edge: between a parent and its children (`level`), and between the columns
  * of a block and before roots (`column`). */
-const ROOMY = { level: 178, column: 116 };
+const ROOMY = { level: 190, column: 128 };
 const COMPACT = { level: 120, column: 84, isCompact: true };
 /** A drawing that must be smaller than this to fit is a compact one. */
 const COMPACT_BELOW = 0.5;

@@ -1,7 +1,9 @@
 //! How well a transport stream is doing: counters, and intervals after ETSI TR 101 290 priorities 1 and 2.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use super::packet::Pcr;
 
 /// The most PIDs whose continuity errors are counted one by one; those of further PIDs are in the total only.
 const PIDS_COUNTED_MAX: usize = 64;
@@ -37,6 +39,9 @@ pub struct Health {
     pub pcr_interval: Interval,
     /// Between keyframes, as they came in.
     pub keyframe_interval: Interval,
+    /// The newest PCR of the same program that begins a second by its own value, and when it came. Wherever the stream
+    /// passes it is the same packets that do so: two places can tell how long it takes from one to the other.
+    pub sighting: Option<(Pcr, Instant)>,
 }
 
 /// A time between repetitions; zero until there have been two.
@@ -73,10 +78,37 @@ impl Health {
         }
     }
 
+    /// A PCR has come that the one before leads up to.
+    pub(crate) fn see(&mut self, pcr: Pcr, before: Pcr, now: Instant) {
+        if pcr.seconds() != before.seconds() {
+            self.sighting = Some((pcr, now));
+        }
+    }
+
     /// A publisher has come: its intervals are its own.
     pub(crate) fn start_session(&mut self) {
         self.pat_interval = Interval::default();
         self.pcr_interval = Interval::default();
         self.keyframe_interval = Interval::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{clock, some_instant};
+    use super::*;
+
+    #[test]
+    fn the_clock_is_seen_where_it_begins_a_second() {
+        let (mut health, start) = (Health::default(), some_instant());
+        let second = |number: u64, after: u64| clock(number * 90_000 + after);
+        let steps = [second(6, 89_000), second(7, 10), second(7, 4_000), second(8, 200), second(8, 300)];
+        let mut seen = Vec::new();
+        for (pair, milliseconds) in steps.windows(2).zip(1_u64..) {
+            health.see(pair[1], pair[0], start + Duration::from_millis(milliseconds));
+            seen.push(health.sighting.map(|(pcr, at)| (pcr, (at - start).as_millis())));
+        }
+        let (first, then) = (Some((steps[1], 1)), Some((steps[3], 3)));
+        assert_eq!(seen, [first, first, then, then]);
     }
 }

@@ -130,8 +130,15 @@ impl Pcr {
         (ticks < Pcr::PERIOD / 2).then_some(ticks / 27)
     }
 
+    /// Whole seconds of the clock.
+    #[must_use]
+    pub fn seconds(self) -> u64 {
+        self.ticks() / 27_000_000
+    }
+
     /// Ticks of 27 MHz: a base of 33 bits in units of 300 ticks, 6 bits reserved, an extension of 9 bits.
-    fn ticks(self) -> u64 {
+    #[must_use]
+    pub fn ticks(self) -> u64 {
         let [a, b, c, d, e, f] = self.0;
         let bits = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
         ((bits >> 15) * 300 + (bits & 0x1ff)) % Pcr::PERIOD

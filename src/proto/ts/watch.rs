@@ -120,6 +120,7 @@ impl Watch {
             && let Some(micros) = pcr.micros_since(last)
         {
             health.pcr_interval.record(Duration::from_micros(micros));
+            health.see(pcr, last, now);
         }
         if pid == PID_PAT
             && packet.unit_start()
