@@ -26,26 +26,58 @@ pub struct Plan {
 
 /// Compares what the node runs on with what has been `read`.
 #[must_use]
-pub fn plan(running: &Config, read: Config) -> Plan {
+pub fn plan(running: &Config, read: &Config) -> Plan {
     let mut plan = Plan { config: running.clone(), applied: Vec::new(), postponed: Vec::new() };
     if read.run_mode != running.run_mode {
         // All else has another meaning.
         plan.postponed.push(place("app", "RunMode"));
         return plan;
     }
+    // Every setting is named, here and for streams and ports below, so that a new one does not compile until it is decided
+    // what becomes of it.
+    let Config {
+        run_mode,
+        node,
+        workers,
+        drain,
+        monitor,
+        streams,
+        authority,
+        ports,
+        next_hops: _,
+        clients_max,
+        clients_per_ip_max,
+        trusted_proxies,
+        admin,
+        monitor_bind,
+        monitor_secret,
+        monitor_nodes_max,
+    } = read;
     let Plan { config, .. } = &mut plan;
     let mut changes = Changes { applied: Vec::new(), postponed: Vec::new() };
-    changes.app(config, &read);
-    changes.streams(&mut config.streams, &read.streams);
-    changes.ports(config, &read);
-    if !read.ports.is_empty() {
-        changes.apply("custom", "MaxClients", &mut config.clients_max, &read.clients_max);
-        changes.apply("custom", "MaxClientsPerIp", &mut config.clients_per_ip_max, &read.clients_per_ip_max);
-        changes.apply("custom", "TrustedProxies", &mut config.trusted_proxies, &read.trusted_proxies);
+    changes.apply("app", "Node", &mut config.node, node);
+    changes.apply("app", "Drain", &mut config.drain, drain);
+    changes.keep("app", "Workers", &config.workers, workers);
+    changes.keep("app", "Monitor", &config.monitor, monitor);
+    changes.apply("authority", "Ips", &mut config.authority, authority);
+    match run_mode {
+        RunMode::Monitor => changes.apply("monitor", "Secret", &mut config.monitor_secret, monitor_secret),
+        // The reporter has it, and is not told.
+        RunMode::Normal | RunMode::Extra => {
+            changes.keep("monitor", "Secret", &config.monitor_secret, monitor_secret);
+        }
     }
-    changes.next_hops(config, &read);
-    changes.address("monitor", config.monitor_bind, read.monitor_bind);
-    changes.address("admin", config.admin, read.admin);
+    changes.keep("monitor", "MaxNodes", &config.monitor_nodes_max, monitor_nodes_max);
+    changes.streams(&mut config.streams, streams);
+    changes.ports(config, read);
+    if !ports.is_empty() {
+        changes.apply("custom", "MaxClients", &mut config.clients_max, clients_max);
+        changes.apply("custom", "MaxClientsPerIp", &mut config.clients_per_ip_max, clients_per_ip_max);
+        changes.apply("custom", "TrustedProxies", &mut config.trusted_proxies, trusted_proxies);
+    }
+    changes.next_hops(config, read);
+    changes.address("monitor", config.monitor_bind, *monitor_bind);
+    changes.address("admin", config.admin, *admin);
     (plan.applied, plan.postponed) = (changes.applied, changes.postponed);
     plan
 }
@@ -77,22 +109,6 @@ impl Changes {
         self.keep(section, "Port", &running.map(|it| it.port()), &read.map(|it| it.port()));
         if let (Some(running), Some(read)) = (running, read) {
             self.keep(section, "Bind", &running.ip(), &read.ip());
-        }
-    }
-
-    fn app(&mut self, config: &mut Config, read: &Config) {
-        self.apply("app", "Node", &mut config.node, &read.node);
-        self.apply("app", "Drain", &mut config.drain, &read.drain);
-        self.keep("app", "Workers", &config.workers, &read.workers);
-        self.keep("app", "Monitor", &config.monitor, &read.monitor);
-        self.apply("authority", "Ips", &mut config.authority, &read.authority);
-        match config.run_mode {
-            RunMode::Monitor => {
-                self.apply("monitor", "Secret", &mut config.monitor_secret, &read.monitor_secret);
-                self.keep("monitor", "MaxNodes", &config.monitor_nodes_max, &read.monitor_nodes_max);
-            }
-            // The reporter has it, and is not told.
-            _ => self.keep("monitor", "Secret", &config.monitor_secret, &read.monitor_secret),
         }
     }
 
@@ -129,19 +145,35 @@ impl Changes {
     }
 
     fn stream(&mut self, running: &mut Stream, read: &Stream) {
-        let section = running.section.clone();
-        if running.protocol != read.protocol {
+        let Stream {
+            name: _,
+            section,
+            format,
+            protocol,
+            bind,
+            source,
+            interface,
+            upstreams,
+            secret,
+            timeout,
+            takeover,
+            // The same for all streams: see above.
+            coalesce: _,
+            quiet: _,
+            buffer: _,
+        } = read;
+        if running.protocol != *protocol {
             // Then other keys count, and other defaults.
-            return self.postponed.push(place(&section, "Protocol"));
+            return self.postponed.push(place(section, "Protocol"));
         }
-        self.address(&section, Some(running.bind), Some(read.bind));
-        self.keep(&section, "Format", &running.format, &read.format);
-        self.keep(&section, "Source", &running.source, &read.source);
-        self.keep(&section, "Interface", &running.interface, &read.interface);
-        self.keep(&section, "Upstreams", &running.upstreams, &read.upstreams);
-        self.apply(&section, "Secret", &mut running.secret, &read.secret);
-        self.apply(&section, "Timeout", &mut running.timeout, &read.timeout);
-        self.apply(&section, "Takeover", &mut running.takeover, &read.takeover);
+        self.address(section, Some(running.bind), Some(*bind));
+        self.keep(section, "Format", &running.format, format);
+        self.keep(section, "Source", &running.source, source);
+        self.keep(section, "Interface", &running.interface, interface);
+        self.keep(section, "Upstreams", &running.upstreams, upstreams);
+        self.apply(section, "Secret", &mut running.secret, secret);
+        self.apply(section, "Timeout", &mut running.timeout, timeout);
+        self.apply(section, "Takeover", &mut running.takeover, takeover);
     }
 
     fn ports(&mut self, config: &mut Config, read: &Config) {
@@ -266,7 +298,7 @@ mod tests {
     }
 
     fn planned(before: &str, after: &str) -> Plan {
-        plan(&read(before), read(after))
+        plan(&read(before), &read(after))
     }
 
     #[track_caller]

@@ -72,7 +72,7 @@ impl Reloader {
             Ok(loaded) => loaded,
             Err(problems) => return refuse(&problems),
         };
-        let plan = plan(&self.running, config);
+        let plan = plan(&self.running, &config);
         let opened = match self.open(&plan.config) {
             Ok(opened) => opened,
             Err(error) => return refuse(&[error]),
@@ -166,7 +166,7 @@ pub fn compare(read: &Read, running: &mut Config) -> Option<Config> {
     log::info!("reading the configuration again");
     let Loaded { config, warnings } = read().map_err(|problems| refuse(&problems)).ok()?;
     warnings.iter().for_each(|warning| log::warn!("{warning}"));
-    let plan = plan(running, config);
+    let plan = plan(running, &config);
     conclude(&plan);
     running.clone_from(&plan.config);
     Some(plan.config)
