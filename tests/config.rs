@@ -385,6 +385,11 @@ fn what_is_open_to_everyone_is_warned_of() {
             "[admin] Port is set, but this version has no admin port yet."
         ]
     );
+    assert_eq!(warnings("[custom]\nTrustedProxies=10.0.0.0/8, ::1"), [""; 0]);
+    assert_eq!(
+        warnings("[custom]\nTrustedProxies=::1,0.0.0.0/0"),
+        ["[custom] TrustedProxies is everybody, so that anybody may claim any address: name the proxies."]
+    );
     let many: String = (1..9).map(|n| format!("[backstream.n{n}]\nPort={n}\nBind=*\n")).collect();
     let told = warnings(&many);
     assert!(told[0].contains("[backstream.n3] (0.0.0.0:3) and 5 more may publish"), "{told:?}");

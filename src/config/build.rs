@@ -129,6 +129,12 @@ fn limits(config: &mut Config, custom: &Scope, found: &mut Findings) {
     config.clients_max = custom.read("MaxClients", 0, found, &clients);
     config.clients_per_ip_max = custom.read("MaxClientsPerIp", 0, found, &clients);
     config.trusted_proxies = custom.read("TrustedProxies", IpList::default(), found, values::ip_list);
+    if config.trusted_proxies.0.iter().any(|net| net.prefix_len() == 0) {
+        found.warning(
+            "[custom] TrustedProxies is everybody, so that anybody may claim any address: name the proxies."
+                .to_owned(),
+        );
+    }
 }
 
 /// What goes out as RTP must be MPEG-TS: its payload type says so.
