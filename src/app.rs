@@ -29,7 +29,7 @@ use crate::identity::NodeId;
 use crate::ingest::Ingest;
 use crate::layout::{self, CurrentLayout, Layout};
 use crate::mailbox::{Sender, ToIngest, ToWorker, WorkerId};
-use crate::metrics::OutputMetrics;
+use crate::metrics::{InputMetrics, OutputMetrics};
 use crate::monitor::{self, Monitor};
 use crate::net::{self, BindError};
 use crate::places::Places;
@@ -175,7 +175,7 @@ impl App {
                 .map_err(|error| StartError::System("the monitor can't be set up", error));
         }
         let places = Places::new(config.clients_max, config.clients_per_ip_max);
-        let parts = Parts { identity, metrics: Arc::clone(&metrics), places };
+        let parts = Parts { identity, input: Arc::clone(&input), metrics: Arc::clone(&metrics), places };
         let (workers, senders) = workers(&config, &parts, &to_ingest)?;
         let balance = Balance::new(senders.clone());
         let hops = hops(&config, own, &metrics, balance.clone(), &to_ingest)?;
@@ -274,6 +274,7 @@ fn own_addresses(config: &Config, layout: &Layout) -> Own {
 #[derive(Debug)]
 struct Parts {
     identity: NodeId,
+    input: Arc<InputMetrics>,
     metrics: Arc<OutputMetrics>,
     places: Arc<Places>,
 }
@@ -285,6 +286,7 @@ impl Parts {
             ports: config.ports.clone(),
             trusted_proxies: config.trusted_proxies.clone(),
             identity: self.identity,
+            input: Arc::clone(&self.input),
             metrics: Arc::clone(&self.metrics),
             places: Arc::clone(&self.places),
         })

@@ -12,15 +12,15 @@ use mio::{Poll, Token};
 use socket2::SockRef;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tsstream::chunk::{Chunk, Entry, Framed, Sealed, SharedChunk};
-use tsstream::config::{Buffer, IpList, ReceiverPort, ReceiverProtocol, Start};
+use tsstream::config::{Buffer, Directory, IpList, ReceiverPort, ReceiverProtocol, Start};
 use tsstream::identity::NodeId;
 use tsstream::limits;
 use tsstream::mailbox::{Mailbox, Newcomer, Service, StreamId, StreamStatus, ToIngest, WorkerId, mailbox};
-use tsstream::metrics::OutputMetrics;
+use tsstream::metrics::{InputMetrics, OutputMetrics};
 use tsstream::places::Places;
-use tsstream::worker::Settings;
 use tsstream::worker::conn::{Conn, Desk};
 use tsstream::worker::shard::Shard;
+use tsstream::worker::{Settings, directory};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -73,6 +73,7 @@ impl Worker {
             stream: LIVE,
             filter: IpList::default(),
             origins: None,
+            directory: Directory::On,
             start: Start::Keyframe,
             lag_max: Duration::from_secs(2),
             stall_max: Duration::from_secs(10),
@@ -88,6 +89,7 @@ impl Worker {
                 streams: vec![("live".into(), buffer)],
                 ports: vec![port],
                 identity: NodeId::random(),
+                input: InputMetrics::new(0).into(),
                 metrics: OutputMetrics::new(0, 0, 0).into(),
                 trusted_proxies: IpList::default(),
                 places: Places::new(0, 0),
@@ -122,7 +124,10 @@ impl Worker {
             };
             let mut conn = Conn::new(newcomer, self.now);
             let (settings, shard) = (&self.settings, &mut self.shard);
-            conn.begin(&mut Desk { key, now: self.now, settings, shard, scratch: &mut [] }).unwrap();
+            let (input, output) = (Arc::clone(&settings.input), Arc::clone(&settings.metrics));
+            let directory = &mut directory::Directory::new(input, output, self.now);
+            let mut desk = Desk { key, now: self.now, settings, shard, directory, scratch: &mut [] };
+            conn.begin(&mut desk).unwrap();
             self.conns.push(conn);
             self.peers.push(peer);
         }

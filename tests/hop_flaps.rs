@@ -44,6 +44,7 @@ fn hundreds_of_flaps_leave_nothing_behind() {
         streams: vec![("live".into(), config.streams[0].buffer)],
         ports: vec![],
         identity: NodeId::random(),
+        input: ingest.metrics(),
         metrics: Arc::clone(&metrics),
         trusted_proxies: IpList::default(),
         places: Places::new(0, 0),

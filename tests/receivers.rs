@@ -133,6 +133,44 @@ fn pages_from_elsewhere() {
     assert!(allowed.contains("\r\nAccess-Control-Allow-Origin: https://a.example\r\n"), "{allowed}");
     assert!(get("\r\nOrigin: https://b.example").starts_with("HTTP/1.1 403 "));
     assert!(get("").starts_with("HTTP/1.1 200 "), "no browser");
+    let list = |origin: &str| {
+        let origin = format!(
+            "GET /_/streams.json HTTP/1.1\r\nHost: a\r\nConnection: close\r\nOrigin: {origin}\r\n\r\n"
+        );
+        ask(node.address("custom"), &origin)
+    };
+    assert!(list("https://a.example").starts_with("HTTP/1.1 200 "));
+    assert!(list("https://b.example").starts_with("HTTP/1.1 403 "));
+}
+
+#[test]
+fn the_streams_are_listed_unless_they_are_not_to_be() {
+    let list = |node: &Node| {
+        ask(node.address("custom"), "GET /_/streams.json HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    };
+    let node = Node::start(&format!("{NODE}[backstream.cam2]\nPort = 0\n"));
+    let mut show = Show::start(node.address("backstream"));
+    show.go_on(3 * BURSTS);
+    let _viewers: Vec<Receiver> = every_protocol().iter().map(|protocol| join(&node, protocol)).collect();
+    let streams = || -> serde_json::Value {
+        let answer = list(&node);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    };
+    wait_until("both streams, one of them live, with its viewers", || {
+        show.go_on(1);
+        let list = streams();
+        let (live, idle) = (&list["streams"][0], &list["streams"][1]);
+        assert_eq!((&live["name"], &idle["name"]), (&"live".into(), &"cam2".into()));
+        assert_eq!((&idle["live"], &idle["viewers"]), (&false.into(), &0.into()));
+        live["live"] == true
+            && live["video"] == "mpeg1"
+            && live["viewers"] == 3
+            && live["bits_per_second"].as_u64() > Some(0)
+    });
+
+    let node = Node::start(&format!("{NODE}Directory = off\n"));
+    assert!(list(&node).starts_with("HTTP/1.1 404 "));
 }
 
 #[test]

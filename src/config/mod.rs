@@ -234,6 +234,8 @@ pub struct ReceiverPort {
     pub filter: IpList,
     /// `Origins`: a WebSocket request with an `Origin` header must name one of these; `None` is any.
     pub origins: Option<Vec<String>>,
+    /// `Directory`: whether it lists the streams.
+    pub directory: Directory,
     /// `Start`.
     pub start: Start,
     /// `LagLimit`: a receiver blocked for longer skips to a keyframe.
@@ -249,6 +251,15 @@ pub enum ReceiverProtocol {
     WebSocket,
     /// The stream at once on connect.
     Tcp,
+}
+
+/// `[custom] Directory`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Directory {
+    /// Whoever may watch may see which streams there are.
+    On,
+    /// A stream is found by those who know its name.
+    Off,
 }
 
 /// `[custom] Start`.

@@ -12,7 +12,8 @@ use super::scope::Scope;
 use super::values;
 use super::written::Written;
 use super::{
-    Datagrams, Framing, HopProtocol, IpList, NEXT_HOPS_MAX, NextHop, ReceiverPort, ReceiverProtocol, Start,
+    Datagrams, Directory, Framing, HopProtocol, IpList, NEXT_HOPS_MAX, NextHop, ReceiverPort,
+    ReceiverProtocol, Start,
 };
 
 /// Streams by name.
@@ -83,6 +84,7 @@ fn port(section: &Scope, stream: StreamId, number: u16, found: &mut Findings) ->
         }
         ReceiverProtocol::Tcp => (section.read("FilterIps", IpList::default(), found, values::ip_list), None),
     };
+    let directories = [("On", Directory::On), ("Off", Directory::Off)];
     let starts = [("keyframe", Start::Keyframe), ("live", Start::Live)];
     ReceiverPort {
         section: section.name(),
@@ -91,6 +93,7 @@ fn port(section: &Scope, stream: StreamId, number: u16, found: &mut Findings) ->
         stream,
         filter,
         origins,
+        directory: section.read("Directory", Directory::On, found, values::choice(&directories)),
         start: section.read("Start", Start::Keyframe, found, values::choice(&starts)),
         lag_max: section.read("LagLimit", Duration::from_secs(2), found, values::seconds(0.1..=3600.0)),
         stall_max: section.read("StallLimit", Duration::from_secs(10), found, values::seconds(0.5..=3600.0)),

@@ -51,7 +51,16 @@ pub(super) const SECTIONS: &[SectionSpec] = &[
     },
     SectionSpec {
         name: "custom",
-        inherited: &["Protocol", "Bind", "Start", "LagLimit", "StallLimit", "Origins", "FilterIps"],
+        inherited: &[
+            "Protocol",
+            "Bind",
+            "Start",
+            "LagLimit",
+            "StallLimit",
+            "Origins",
+            "Directory",
+            "FilterIps",
+        ],
         own: &["Port"],
         main: &["MaxClients", "MaxClientsPerIp", "TrustedProxies"],
     },

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 
 use super::client::Client;
+use super::directory::Directory;
 use super::leave::Leave;
 use super::outbox::{Form, Outbox};
 use super::routes::{Answer, Route};
@@ -71,6 +72,8 @@ pub struct Desk<'a> {
     pub settings: &'a Settings,
     /// The worker's streams.
     pub shard: &'a mut Shard,
+    /// The list of streams.
+    pub directory: &'a mut Directory,
     /// Where reads go to; holds nothing between calls.
     pub scratch: &'a mut [u8],
 }
@@ -470,7 +473,8 @@ impl Conn {
         };
         let rest = bytes.split_off(head_len);
         self.client.asks(&request, &desk.settings.trusted_proxies);
-        match routes::route(&request, desk.settings, &desk.settings.ports[index], desk.shard) {
+        match routes::route(&request, desk.settings, &desk.settings.ports[index], desk.shard, desk.directory)
+        {
             Route::Answer(answer) => {
                 self.state = State::Head { bytes: rest, since: desk.now, time_max: HEAD_TIME_MAX };
                 self.answer(answer, desk)

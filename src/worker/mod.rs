@@ -4,6 +4,7 @@
 mod census;
 pub mod client;
 pub mod conn;
+pub mod directory;
 pub mod leave;
 pub mod outbox;
 pub mod pages;
@@ -22,6 +23,7 @@ use slab::Slab;
 
 use census::Census;
 use conn::{Conn, Desk, Next, Over};
+use directory::Directory;
 use leave::Leave;
 use shard::Shard;
 use streaming::Tally;
@@ -30,7 +32,7 @@ use crate::config::{Buffer, IpList, ReceiverPort};
 use crate::identity::NodeId;
 use crate::logging::LogBudget;
 use crate::mailbox::{Mailbox, Newcomer, Sender, Served, Service, ToIngest, ToWorker, WorkerId, mailbox};
-use crate::metrics::OutputMetrics;
+use crate::metrics::{InputMetrics, OutputMetrics};
 use crate::places::Places;
 
 /// Messages that a worker's mailbox holds: at 1,000 chunks a second, four seconds of a worker that does not look.
@@ -68,6 +70,8 @@ pub struct Settings {
     pub places: Arc<Places>,
     /// Who the node is.
     pub identity: NodeId,
+    /// What ingest counts.
+    pub input: Arc<InputMetrics>,
     /// Where workers publish their counts.
     pub metrics: Arc<OutputMetrics>,
 }
@@ -91,6 +95,7 @@ pub struct Worker {
     departures: LogBudget,
     total: Total,
     census: Census,
+    directory: Directory,
     id: WorkerId,
     phase: Phase,
 }
@@ -125,6 +130,7 @@ impl Worker {
         let (sender, mailbox) = mailbox(MAILBOX_MESSAGES_MAX, poll.registry(), WAKER)?;
         let shard = Shard::new(settings.streams.iter().map(|(_, buffer)| *buffer), ingest, id);
         let census = Census::new(Arc::clone(&settings.metrics), id, settings.streams.len());
+        let directory = Directory::new(Arc::clone(&settings.input), Arc::clone(&settings.metrics), now);
         let worker = Worker {
             poll,
             mailbox,
@@ -140,6 +146,7 @@ impl Worker {
             departures: LogBudget::new(LOG_LINES.0, LOG_LINES.1, now),
             total: Total::default(),
             census,
+            directory,
             id,
             phase: Phase::Serving,
         };
@@ -259,6 +266,7 @@ impl Worker {
             now: self.now,
             settings: &self.settings,
             shard: &mut self.shard,
+            directory: &mut self.directory,
             scratch: &mut self.scratch,
         };
         match act(conn, &mut desk) {
@@ -309,6 +317,7 @@ impl Worker {
             }
         }
         self.census.take(self.conns.iter().map(|(_, conn)| conn), &self.shard, self.now);
+        self.directory.tick(self.now);
     }
 
     fn drain(&mut self) {

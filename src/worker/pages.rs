@@ -61,18 +61,27 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wa
 
 const INDEX: &str = include_str!("pages/index.html");
 
+const CSS: &str = "text/css; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Name, type and content of what the page loads.
-const FILES: [(&str, &str, &[u8]); 10] = [
-    ("style.css", "text/css; charset=utf-8", include_bytes!("pages/style.css")),
-    ("page.js", JAVASCRIPT, include_bytes!("pages/page.js")),
+const FILES: [(&str, &str, &[u8]); 18] = [
+    ("page.css", CSS, include_bytes!("pages/page.css")),
+    ("stage.css", CSS, include_bytes!("pages/stage.css")),
+    ("arrival.js", JAVASCRIPT, include_bytes!("pages/arrival.js")),
     ("connection.js", JAVASCRIPT, include_bytes!("pages/connection.js")),
-    ("players.js", JAVASCRIPT, include_bytes!("pages/players.js")),
-    ("jsmpeg.js", JAVASCRIPT, include_bytes!("pages/jsmpeg.js")),
-    ("mpegts.js", JAVASCRIPT, include_bytes!("pages/mpegts.js")),
+    ("controls.js", JAVASCRIPT, include_bytes!("pages/controls.js")),
     ("intake.js", JAVASCRIPT, include_bytes!("pages/intake.js")),
+    ("jsmpeg.js", JAVASCRIPT, include_bytes!("pages/jsmpeg.js")),
+    ("list.js", JAVASCRIPT, include_bytes!("pages/list.js")),
+    ("mpegts.js", JAVASCRIPT, include_bytes!("pages/mpegts.js")),
+    ("overlay.js", JAVASCRIPT, include_bytes!("pages/overlay.js")),
+    ("page.js", JAVASCRIPT, include_bytes!("pages/page.js")),
+    ("players.js", JAVASCRIPT, include_bytes!("pages/players.js")),
+    ("session.js", JAVASCRIPT, include_bytes!("pages/session.js")),
+    ("sound.js", JAVASCRIPT, include_bytes!("pages/sound.js")),
     ("ts.js", JAVASCRIPT, include_bytes!("pages/ts.js")),
+    ("words.js", JAVASCRIPT, include_bytes!("pages/words.js")),
     ("vendor/mpegts.js", JAVASCRIPT, include_bytes!("pages/vendor/mpegts.js")),
     ("vendor/jsmpeg.min.js", JAVASCRIPT, include_bytes!("pages/vendor/jsmpeg.min.js")),
 ];
@@ -131,7 +140,7 @@ mod tests {
             "{head}"
         );
         assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())));
-        assert_eq!(linked_from_index().len(), 2);
+        assert_eq!(linked_from_index().len(), 3);
         for path in linked_from_index() {
             let (head, body) = answer(&path, "GET", "");
             assert!(head.contains("immutable") && !body.is_empty(), "{path}: {head}");

@@ -5,15 +5,18 @@ use std::borrow::Cow;
 use serde_json::json;
 
 use super::Settings;
+use super::directory::{Directory, audio_token, video_token};
 use super::pages;
 use super::shard::Shard;
-use crate::config::ReceiverPort;
+use crate::config::{self, ReceiverPort};
 use crate::identity::NodeId;
 use crate::mailbox::{StreamId, StreamStatus};
 use crate::proto::http::{BodyKind, Content, Method, Request, Status, refusal, response};
 use crate::proto::relay::{self, Origin};
-use crate::proto::ts::{AudioCodec, VideoCodec};
 use crate::proto::ws;
+
+/// Where the list of streams is. No stream's path has a second slash.
+const STREAMS_PATH: &str = "/_/streams.json";
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -54,7 +57,13 @@ impl Answer {
 
 /// Finds what `request`, which came in through `port`, asks for.
 #[must_use]
-pub fn route(request: &Request, settings: &Settings, port: &ReceiverPort, shard: &Shard) -> Route {
+pub fn route(
+    request: &Request,
+    settings: &Settings,
+    port: &ReceiverPort,
+    shard: &Shard,
+    directory: &mut Directory,
+) -> Route {
     let stream_named =
         |name: &str| settings.streams.iter().position(|(stream, _)| stream == name).map(StreamId);
     let path = request.path.strip_prefix('/').unwrap_or(&request.path);
@@ -85,6 +94,16 @@ pub fn route(request: &Request, settings: &Settings, port: &ReceiverPort, shard:
     if let Some(page) = pages::page(&request.path) {
         let (head, body) = page.answer(request);
         return Route::Answer(Answer { head, body, keep_alive: request.keep_alive() });
+    }
+    if request.path == STREAMS_PATH {
+        return Route::Answer(match port.directory {
+            config::Directory::On => {
+                json_answer(request, port, "max-age=2", directory.json(&settings.streams, shard))
+            }
+            config::Directory::Off => {
+                Answer::refusal(Status::NotFound, "this node does not list its streams")
+            }
+        });
     }
     match path.rsplit_once('.') {
         Some((name, "ts")) => match stream_named(name) {
@@ -169,38 +188,23 @@ fn status_answer(request: &Request, port: &ReceiverPort, name: &str, status: &St
         "video": status.codecs.video.map(video_token),
         "audio": status.codecs.audio.map(audio_token),
     });
+    json_answer(request, port, "no-store", &body.to_string())
+}
+
+fn json_answer(request: &Request, port: &ReceiverPort, cache_control: &str, body: &str) -> Answer {
     let Some(allowed_origin) = allowed_origin(request, port) else {
         return Answer::refusal(Status::Forbidden, "pages of this origin may not read it");
     };
     let headers = [
         ("Connection", if request.keep_alive() { "keep-alive" } else { "close" }),
         ("Content-Type", "application/json"),
-        ("Cache-Control", "no-store"),
+        ("Cache-Control", cache_control),
         ("Access-Control-Allow-Origin", &allowed_origin),
+        ("Vary", "Origin"),
     ];
-    let body = body.to_string();
     let content = match request.method {
         Method::Head => Content::LengthOnly(body.len()),
         _ => Content::Whole(body.as_bytes()),
     };
     Answer { head: response(Status::Ok, &headers, content), body: b"", keep_alive: request.keep_alive() }
-}
-
-fn video_token(codec: VideoCodec) -> &'static str {
-    match codec {
-        VideoCodec::Mpeg1 => "mpeg1",
-        VideoCodec::Mpeg2 => "mpeg2",
-        VideoCodec::H264 => "h264",
-        VideoCodec::Hevc => "hevc",
-        VideoCodec::Other(_) => "other",
-    }
-}
-
-fn audio_token(codec: AudioCodec) -> &'static str {
-    match codec {
-        AudioCodec::Mpeg => "mpeg",
-        AudioCodec::Aac => "aac",
-        AudioCodec::Ac3 => "ac3",
-        AudioCodec::Other(_) => "other",
-    }
 }

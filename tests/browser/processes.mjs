@@ -99,6 +99,17 @@ export class Push extends Process {
   }
 }
 
+/** ffmpeg that sends without end, as soon as it is made, to `tcp://ADDRESS`: `input` is what comes before, `coding` after. */
+export class Ffmpeg extends Process {
+  constructor(input, coding, address) {
+    const [general, sending] = [["-hide_banner", "-loglevel", "warning", "-nostdin"], ["-muxdelay", "0.001", "-muxpreload", "0", "-f", "mpegts"]];
+    super("ffmpeg", [...general, ...input, ...coding, ...sending, `tcp://${address}`]);
+  }
+}
+
+/** ffmpeg's input: the picture of the demo, MPEG-1 with MP2, again and again. */
+export const DEMO = ["-re", "-stream_loop", "-1", "-i", join(ROOT, "src/demo/clip.ts")];
+
 /** nginx that has `upstream` under `/tv/`, set up as anybody would for WebSockets. */
 export class Nginx extends Process {
   static async start(upstream) {

@@ -2,7 +2,7 @@
 //!
 //! `sync` finds the [`packet`]s in a byte stream. `watch` looks at each: it checks `continuity`, keeps the `tables`
 //! (whose sections are the business of `psi` and `program`), tells whether it is an `entry` point and if so, makes the
-//! `preamble` for those who begin there, and writes down the [`health`] of it all.
+//! `preamble` for those who begin there (of MPEG video, with a look into the `sequence`), and writes down the [`health`] of it all.
 
 mod continuity;
 mod entry;
@@ -11,6 +11,7 @@ pub mod packet;
 mod preamble;
 mod program;
 mod psi;
+mod sequence;
 pub(crate) mod sync;
 mod tables;
 #[cfg(test)]
@@ -29,9 +30,9 @@ pub struct Codecs {
 /// Video codecs told apart by `stream_type` (ISO/IEC 13818-1 table 2-34).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VideoCodec {
-    /// ISO/IEC 11172-2 (0x01).
+    /// ISO/IEC 11172-2 (0x01; ffmpeg calls it 0x02, so that the video itself is looked at).
     Mpeg1,
-    /// ISO/IEC 13818-2 (0x02; ffmpeg uses it for MPEG-1 as well).
+    /// ISO/IEC 13818-2 (0x02).
     Mpeg2,
     /// ISO/IEC 14496-10 (0x1b).
     H264,

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use crate::chunk::{Entry, TS_PACKET_BYTES};
 
-use super::Codecs;
 use super::continuity::{Continuity, Verdict};
 pub(crate) use super::entry::Position;
 use super::entry::{Entries, Kind};
@@ -12,6 +11,7 @@ use super::health::{Health, Lacks};
 use super::packet::{PID_PAT, Packet};
 use super::preamble;
 use super::tables::Tables;
+use super::{Codecs, VideoCodec, sequence};
 
 /// Looks at every packet, in order, just before it is forwarded.
 #[derive(Debug, Default)]
@@ -28,6 +28,8 @@ pub(crate) struct Watch {
     last_packet: Option<Instant>,
     last_pat: Option<Instant>,
     last_keyframe: Option<Instant>,
+    /// Which MPEG video the keyframes are, if they are any.
+    mpeg_video: Option<VideoCodec>,
 }
 
 /// A stream ought to have a PAT twice a second. One without for so long is said to lack it.
@@ -129,6 +131,9 @@ impl Watch {
             health.pat_interval.record(now.saturating_duration_since(last));
         }
         self.tables.take(packet, verdict, health);
+        if self.tables.main().video_pid == Some(pid) && packet.unit_start() && packet.random_access() {
+            self.look_into_keyframe(packet);
+        }
         match (self.tables.main().video_pid == Some(pid), packet.unit_start()) {
             (true, true) => Video::FrameStart,
             (true, false) if packet.has_payload() => Video::FrameRest,
@@ -161,6 +166,22 @@ impl Watch {
 
     /// What receivers will have to decode.
     pub fn codecs(&self) -> Codecs {
-        self.tables.main().codecs
+        let Codecs { video, audio } = self.tables.main().codecs;
+        let video = if is_mpeg(video) { self.mpeg_video.or(video) } else { video };
+        Codecs { video, audio }
     }
+
+    /// `stream_type` is not to be relied on between the two MPEG videos.
+    fn look_into_keyframe(&mut self, packet: Packet) {
+        if is_mpeg(self.tables.main().codecs.video)
+            && !packet.scrambled()
+            && let Some(codec) = sequence::codec(packet.payload())
+        {
+            self.mpeg_video = Some(codec);
+        }
+    }
+}
+
+fn is_mpeg(video: Option<VideoCodec>) -> bool {
+    matches!(video, Some(VideoCodec::Mpeg1 | VideoCodec::Mpeg2))
 }

@@ -4,10 +4,10 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use super::*;
 use crate::chunk::{Chunk, Entry, Framed, PAYLOAD_BYTES_MAX, Sealed};
-use crate::config::{Buffer, IpList, ReceiverPort};
+use crate::config::{self, Buffer, IpList, ReceiverPort};
 use crate::identity::NodeId;
 use crate::mailbox::{Mailbox, StreamStatus, ToIngest, WorkerId, mailbox};
-use crate::metrics::OutputMetrics;
+use crate::metrics::{InputMetrics, OutputMetrics};
 use crate::places::Places;
 use crate::proto::ws::Violation;
 
@@ -24,6 +24,7 @@ struct Bench {
     peer: std::net::TcpStream,
     settings: Settings,
     shard: Shard,
+    directory: Directory,
     now: Instant,
     chunks: u64,
     _poll: mio::Poll,
@@ -51,6 +52,7 @@ impl Bench {
             stream: StreamId(0),
             filter: IpList::default(),
             origins: None,
+            directory: config::Directory::On,
             start: Start::Keyframe,
             lag_max: Duration::from_secs(2),
             stall_max: Duration::from_secs(10),
@@ -66,11 +68,13 @@ impl Bench {
                 streams: vec![("live".into(), buffer)],
                 ports: vec![port],
                 identity: NodeId::random(),
+                input: InputMetrics::new(0).into(),
                 metrics: OutputMetrics::new(0, 0, 0).into(),
                 trusted_proxies: IpList::default(),
                 places: Places::new(0, 0),
             },
             shard: Shard::new([buffer].into_iter(), ingest, WorkerId(0)),
+            directory: Directory::new(InputMetrics::new(0).into(), OutputMetrics::new(0, 0, 0).into(), now),
             now,
             chunks: 0,
             _poll: poll,
@@ -87,6 +91,7 @@ impl Bench {
             now: self.now,
             settings: &self.settings,
             shard: &mut self.shard,
+            directory: &mut self.directory,
             scratch: &mut scratch,
         };
         act(&mut self.conn, &mut desk)

@@ -2,55 +2,91 @@
 
 import { Intake, load } from "./intake.js";
 
+// So long the browser is given to let there be sound, before it is taken to want a gesture.
+const SOUND_MS = 400;
+// How often it is decoded for the sound's sake while the page is in the background, where no frames are asked for.
+const BACKGROUND_MS = 50;
+// Frames that may wait to be decoded without hurry.
+const WAITING_FRAMES_MAX = 3;
+
 export class JsmpegPlayer {
   name = "jsmpeg";
   hasSound;
+  #has;
+  #on;
+  #canvas;
   // Frames that it was given, and that it has decoded.
   #given = 0;
   #decoded = 0;
+  #heard = 0;
   #intake = new Intake();
   #player = null;
   #isDestroyed = false;
-  #isSoundOn = false;
+  #sound = { isOn: false, volume: 1 };
+  #ticker = 0;
   // Keeps the page's one AudioContext, which the viewer has allowed to sound, from being closed with a player.
   static #audio = null;
 
-  constructor(hasSound, tables, { canvas, video }, onProblem) {
-    this.hasSound = hasSound;
+  constructor(has, tables, { canvas, video }, on) {
+    this.hasSound = has.sound;
+    this.#has = has;
+    this.#on = on;
+    this.#canvas = canvas;
     video.hidden = true;
-    canvas.hidden = false;
-    load("jsmpeg.min.js").then(() => this.#isDestroyed || this.#start(canvas)).catch(onProblem);
+    canvas.hidden = !has.video;
+    load("jsmpeg.min.js").then(() => this.#isDestroyed || this.#start()).catch(on.problem);
   }
 
   write(bytes) {
     this.#intake.write(bytes);
   }
 
-  frames() {
-    return this.#decoded;
+  progress() {
+    return this.#has.video ? this.#decoded : this.#heard;
   }
 
-  setSound(isOn) {
-    this.#isSoundOn = isOn;
+  behindMs() {
+    const rate = this.#player?.video?.frameRate;
+    return rate ? Math.max(0, this.#given - this.#decoded - 1) * 1000 / rate : 0;
+  }
+
+  size() {
+    const { width, height } = this.#canvas;
+    return this.#decoded > 0 ? { width, height } : null;
+  }
+
+  setSound(sound) {
+    this.#sound = sound;
     const out = this.#player?.audioOut;
     if (!out) return;
+    this.#player.volume = sound.volume;
     // "Locked" is jsmpeg's word for decoding without a sound. Before the context runs, what it was given to play would
     // pile up in it.
     out.unlocked = false;
-    if (isOn) {
-      out.context.resume().then(() => {
-        out.resetEnqueuedTime();
-        out.unlocked = this.#isSoundOn;
-      });
-    }
+    if (!sound.isOn) return;
+    out.context.resume().then(() => {
+      out.resetEnqueuedTime();
+      out.unlocked = this.#sound.isOn;
+    });
+    setTimeout(() => {
+      if (!this.#isDestroyed && this.#sound.isOn && out.context.state !== "running") this.#on.soundBlocked();
+    }, SOUND_MS);
   }
+
+  pause() {
+    this.#player?.pause();
+  }
+
+  // It is always as near as it can be.
+  catchUp() {}
 
   destroy() {
     this.#isDestroyed = true;
+    clearInterval(this.#ticker);
     this.#player?.destroy();
   }
 
-  #start(canvas) {
+  #start() {
     // Called once its decoders have been compiled, which may be within its constructor.
     const start = () => queueMicrotask(() => this.#take());
     class Source {
@@ -68,17 +104,20 @@ export class JsmpegPlayer {
     if (this.hasSound) JsmpegPlayer.#audio ??= new JSMpeg.AudioOutput.WebAudio();
     this.#player = new JSMpeg.Player("", {
       source: Source,
-      canvas,
+      canvas: this.#canvas,
       audio: this.hasSound,
+      video: this.#has.video,
       // It would never take its listener back.
       pauseWhenHidden: false,
       disableWebAssembly: !isWasmAllowed(),
       videoBufferSize: 2 * 1024 * 1024,
       onVideoDecode: () => this.#decoded++,
+      onAudioDecode: () => this.#heard++,
     });
-    this.setSound(this.#isSoundOn);
-    this.#countGiven(this.#player.video);
+    this.setSound(this.#sound);
+    if (this.#has.video) this.#countGiven(this.#player.video);
     this.#catchUp();
+    this.#ticker = setInterval(() => this.#soundInBackground(), BACKGROUND_MS);
   }
 
   #take() {
@@ -106,9 +145,14 @@ export class JsmpegPlayer {
     if (this.#isDestroyed) return;
     requestAnimationFrame(() => this.#catchUp());
     const endMs = performance.now() + 10;
-    while (this.#given - this.#decoded > 3 && performance.now() < endMs) {
+    while (this.#given - this.#decoded > WAITING_FRAMES_MAX && performance.now() < endMs) {
       if (!this.#player.nextFrame()) this.#given = this.#decoded;
     }
+  }
+
+  #soundInBackground() {
+    const { isOn } = this.#sound;
+    if (document.hidden && isOn && this.hasSound && this.#player.source.established) this.#player.updateForStreaming();
   }
 }
 

@@ -2,22 +2,32 @@
 
 import { Intake, load } from "./intake.js";
 
+// How near to the newest it jumps, and how far from it it must be for a jump to be worth the hiccup, in seconds.
+const JUMP_TO = 0.4;
+const JUMP_FROM = 1;
+// Of sound alone there are no frames to count.
+const PROGRESS_PER_SECOND = 25;
+
 export class MpegtsPlayer {
   name = "mpegts";
   hasSound;
+  #has;
+  #on;
   #intake = new Intake();
   #player = null;
   #tables;
   #video;
   #isDestroyed = false;
 
-  constructor(hasSound, tables, { canvas, video }, onProblem) {
-    this.hasSound = hasSound;
+  constructor(has, tables, { canvas, video }, on) {
+    this.hasSound = has.sound;
+    this.#has = has;
+    this.#on = on;
     this.#tables = tables;
     this.#video = video;
     canvas.hidden = true;
-    video.hidden = false;
-    load("mpegts.js").then(() => this.#isDestroyed || this.#start(onProblem)).catch(onProblem);
+    video.hidden = !has.video;
+    load("mpegts.js").then(() => this.#isDestroyed || this.#start()).catch(on.problem);
   }
 
   write(bytes) {
@@ -26,12 +36,34 @@ export class MpegtsPlayer {
     this.#intake.write(bytes);
   }
 
-  frames() {
-    return this.#player ? this.#video.getVideoPlaybackQuality().totalVideoFrames : 0;
+  progress() {
+    if (!this.#player) return 0;
+    if (!this.#has.video) return Math.floor(this.#video.currentTime * PROGRESS_PER_SECOND);
+    return this.#video.getVideoPlaybackQuality().totalVideoFrames;
   }
 
-  setSound(isOn) {
+  behindMs() {
+    return 1000 * this.#behind();
+  }
+
+  size() {
+    const { videoWidth: width, videoHeight: height } = this.#video;
+    return this.#player && width ? { width, height } : null;
+  }
+
+  setSound({ isOn, volume }) {
+    this.#video.volume = volume;
     this.#video.muted = !isOn;
+  }
+
+  pause() {
+    this.#video.pause();
+  }
+
+  catchUp() {
+    if (this.#isDestroyed) return;
+    if (this.#behind() > JUMP_FROM) this.#video.currentTime += this.#behind() - JUMP_TO;
+    if (this.#video.paused && this.#player) this.#play();
   }
 
   destroy() {
@@ -40,7 +72,12 @@ export class MpegtsPlayer {
     this.#player = null;
   }
 
-  #start(onProblem) {
+  #behind() {
+    const { buffered, currentTime } = this.#video;
+    return this.#player && buffered.length ? Math.max(0, buffered.end(buffered.length - 1) - currentTime) : 0;
+  }
+
+  #start() {
     const intake = this.#intake;
     mpegts.LoggingControl.applyConfig({ enableVerbose: false, enableDebug: false, enableInfo: false, enableWarn: false });
     class Loader extends mpegts.BaseLoader {
@@ -77,28 +114,23 @@ export class MpegtsPlayer {
       autoCleanupMinBackwardDuration: 10,
     });
     this.#player = player;
-    player.on(mpegts.Events.ERROR, (type, detail) => onProblem(new Error(`${type}: ${detail}`)));
+    player.on(mpegts.Events.ERROR, (type, detail) => this.#on.problem(new Error(`${type}: ${detail}`)));
     player.attachMediaElement(this.#video);
     player.load();
     this.#play();
     // What came at the start began with a keyframe that may be seconds old.
-    this.#video.addEventListener("playing", () => setTimeout(() => this.#jumpToNow(), 700), { once: true });
-  }
-
-  #jumpToNow() {
-    const { buffered, currentTime } = this.#video;
-    if (this.#isDestroyed || !buffered.length) return;
-    const end = buffered.end(buffered.length - 1);
-    if (end - currentTime > 1) this.#video.currentTime = end - 0.4;
+    this.#video.addEventListener("playing", () => setTimeout(() => this.catchUp(), 700), { once: true });
   }
 
   async #play() {
     try {
       await this.#video.play();
     } catch (error) {
-      // Without a click by the viewer, browsers play only what is silent.
-      if (error.name !== "NotAllowedError" || this.#video.muted) return;
+      // Without a gesture by the viewer, browsers play only what is silent, and some at times nothing.
+      if (error.name !== "NotAllowedError" || this.#isDestroyed) return;
+      if (this.#video.muted) return this.#on.playBlocked();
       this.#video.muted = true;
+      this.#on.soundBlocked();
       this.#play();
     }
   }

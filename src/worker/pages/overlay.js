@@ -1,0 +1,98 @@
+// What is said on the stage while there is no picture, and what the viewer can do about it.
+
+import { say } from "./words.js";
+
+const ICONS = {
+  waiting: "antenna", missing: "question", offline: "cloud", refused: "cloud", unplayable: "film", paused: "play",
+  connecting: "spinner", starting: "spinner",
+};
+
+export class Overlay {
+  #root;
+  #shown = "";
+  #again;
+
+  // `on.play()` ends a pause, `on.retry()` does not wait any longer.
+  constructor(root, on) {
+    this.#root = root;
+    this.on = on;
+  }
+
+  update(session) {
+    const { state, why, program } = session;
+    const isSoundOnly = state === "playing" && program?.video === null;
+    this.#root.hidden = state === "playing" && !isSoundOnly;
+    const what = JSON.stringify([state, why, session.name, isSoundOnly]);
+    if (what !== this.#shown) {
+      this.#shown = what;
+      this.#root.dataset.state = state;
+      this.#again = make("p", "again", "");
+      this.#root.replaceChildren(...(isSoundOnly ? soundOnly() : this.#parts(session)));
+    }
+    this.#again.textContent = againIn(session.againInMs);
+  }
+
+  #parts({ state, why, name }) {
+    if (state === "paused") return [bigButton(say("play"), "play", this.on.play)];
+    const title = make("p", "title", say(state, name));
+    const parts = [icon(ICONS[state]), title];
+    if (state === "unplayable") {
+      parts.push(make("p", "more", say(...why)), linkToStream(name));
+    } else if (say(`${state}More`)) {
+      parts.push(make("p", "more", say(`${state}More`)));
+    }
+    if (state === "offline" || state === "refused") {
+      parts.push(this.#again, button(say("tryNow"), this.on.retry));
+    }
+    return parts;
+  }
+}
+
+function soundOnly() {
+  return [icon("note"), make("p", "title", say("soundOnly"))];
+}
+
+function againIn(ms) {
+  if (ms === null || ms < 1000) return say("againNow");
+  return say("again", Math.round(ms / 1000));
+}
+
+function linkToStream(name) {
+  const paragraph = make("p", "more", `${say("elsewhere")} `), link = make("a", "", "");
+  link.href = `${encodeURIComponent(name)}.ts`;
+  link.textContent = link.href;
+  paragraph.append(link);
+  return paragraph;
+}
+
+function make(tag, className, text) {
+  const element = document.createElement(tag);
+  element.className = className;
+  element.textContent = text;
+  return element;
+}
+
+function button(label, act) {
+  const element = make("button", "plain", label);
+  element.type = "button";
+  element.onclick = () => act();
+  return element;
+}
+
+function bigButton(label, iconName, act) {
+  const element = button("", act);
+  element.className = "big";
+  element.setAttribute("aria-label", label);
+  element.append(icon(iconName));
+  return element;
+}
+
+export function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+  svg.setAttribute("class", `icon ${name}`);
+  svg.setAttribute("aria-hidden", "true");
+  use.setAttribute("href", `#i-${name}`);
+  svg.append(use);
+  return svg;
+}
