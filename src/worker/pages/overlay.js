@@ -88,8 +88,8 @@ function bigButton(label, iconName, act) {
 }
 
 export function icon(name) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+  const { namespaceURI } = document.querySelector("symbol");
+  const svg = document.createElementNS(namespaceURI, "svg"), use = document.createElementNS(namespaceURI, "use");
   svg.setAttribute("class", `icon ${name}`);
   svg.setAttribute("aria-hidden", "true");
   use.setAttribute("href", `#i-${name}`);
