@@ -209,6 +209,7 @@ impl Changes {
         match running.protocol {
             ReceiverProtocol::WebSocket => {
                 self.apply(&section, "Origins", &mut running.origins, &read.origins);
+                self.apply(&section, "Directory", &mut running.directory, &read.directory);
             }
             ReceiverProtocol::Tcp => self.apply(&section, "FilterIps", &mut running.filter, &read.filter),
         }
