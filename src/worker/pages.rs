@@ -54,9 +54,11 @@ impl Page {
 }
 
 /// Only what the node serves itself, with four exceptions: jsmpeg's decoder is WebAssembly, and jsmpeg comes with a style
-/// sheet; mpegts.js gives the video element a `blob:`; and some browsers don't take a WebSocket to this host for `'self'`.
+/// sheet, put in empty and then filled; mpegts.js gives the video element a `blob:`; and some browsers don't take a WebSocket to this host
+/// for `'self'`.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; \
-    style-src 'self' 'unsafe-inline'; img-src data:; media-src blob:; connect-src 'self' ws: wss:; \
+    style-src 'self' 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=' \
+    'sha256-lRyplcblLyRa4o+ZUBNzXETDGwKXzgKgrWbiYOwfTLg='; img-src data:; media-src blob:; connect-src 'self' ws: wss:; \
     base-uri 'none'; form-action 'none'";
 
 const INDEX: &str = include_str!("pages/index.html");

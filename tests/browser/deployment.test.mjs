@@ -22,7 +22,7 @@ after(async () => {
 });
 
 test("three hops by push, a cable cut and mended", async (t) => {
-  const page = await openPage(t, browser, "http://198.19.5.5:8088/");
+  const page = await openPage(t, browser, "http://198.19.5.5:8088/", { mayFail: true });
   await moves(page);
   await machine.deploy("cut", "push-2");
   await until("the picture to stand still", () => standsStill(page));
@@ -31,7 +31,7 @@ test("three hops by push, a cable cut and mended", async (t) => {
 });
 
 test("three hops by pull, a cable cut and not mended", async (t) => {
-  const page = await openPage(t, browser, "http://198.19.5.8:8088/");
+  const page = await openPage(t, browser, "http://198.19.5.8:8088/", { mayFail: true });
   await moves(page);
   await machine.deploy("cut", "pull-2");
   // Longer than what has come already lasts.

@@ -126,7 +126,7 @@ test("a codec that the browser lacks is named", async (t) => {
     MediaSource.isTypeSupported = (type) => !/avc1/.test(type) && isTypeSupported.call(MediaSource, type);
   };
   const page = await openPage(t, browser, `${base}?stream=cam`, { init });
-  await says(page, "#words", "This browser does not play H.264.");
+  await says(page, "#words", "This browser does not play H.264");
   await says(page, "#words", "VLC");
 });
 
@@ -177,7 +177,7 @@ for (const stream of ["live", "cam"]) {
     await moves(page);
     const session = await page.context().newCDPSession(page);
     await session.send("Page.setWebLifecycleState", { state: "frozen" });
-    await sleep(6000);
+    await sleep(5000);
     await session.send("Page.setWebLifecycleState", { state: "active" });
     await moves(page);
     await until("live", async () => (await lagOf(page)) < 1500);

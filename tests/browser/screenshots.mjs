@@ -5,9 +5,8 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { chromium } from "playwright-core";
-
-import { DEMO, Ffmpeg, findChromium, Node, until } from "./processes.mjs";
+import { DEMO, Ffmpeg, Node } from "./processes.mjs";
+import { launch, stateIs } from "./player.mjs";
 
 const [directory, ...wanted] = process.argv.slice(2);
 if (!directory) {
@@ -20,8 +19,8 @@ const PHONE = { width: 390, height: 780, isMobile: true };
 
 // A sun over the sea, and a boat that passes.
 const HARBOUR = `color=black:s=640x360:r=25,format=rgb24,trim=end_frame=1,geq=
-  r='if(lt(Y,230),40+190*pow(Y/230,1.6)+90*exp(-hypot(X-420,Y-190)/70),30+60*exp(-abs(X-420)/60)*(0.6+0.4*sin(Y*Y/90+X/9))+14*sin(Y*1.7+X/40))':
-  g='if(lt(Y,230),38+100*pow(Y/230,2)+90*exp(-hypot(X-420,Y-190)/60),44+50*exp(-abs(X-420)/60)*(0.6+0.4*sin(Y*Y/90+X/9))+10*sin(Y*1.7+X/40))':
+  r='min(255,if(lt(Y,230),40+190*pow(Y/230,1.6)+70*exp(-hypot(X-420,Y-190)/70),30+60*exp(-abs(X-420)/60)*(0.6+0.4*sin(Y*Y/90+X/9))+14*sin(Y*1.7+X/40)))':
+  g='min(255,if(lt(Y,230),38+100*pow(Y/230,2)+95*exp(-hypot(X-420,Y-200)/45),44+50*exp(-abs(X-420)/60)*(0.6+0.4*sin(Y*Y/90+X/9))+10*sin(Y*1.7+X/40)))':
   b='if(lt(Y,230),92+20*Y/230,84+20*exp(-abs(X-420)/60)+10*sin(Y*1.7+X/40))',loop=-1:1,
   drawbox=x='mod(t*14,720)-60':y=222:w=46:h=9:color=0x14142c:t=fill,drawbox=x='mod(t*14,720)-40':y=200:w=3:h=22:color=0x14142c:t=fill`;
 const PLAIN = "gradients=s=320x180:r=25:speed=0.012:c0=0x03045e:c1=0x0077b6:c2=0x90e0ef:n=3";
@@ -62,7 +61,7 @@ const PICTURES = [
   ["bare-waiting", "corridor", { viewport: { width: 320, height: 180 }, more: "&bare=1" }, "waiting"],
   ["paused", "harbour", {}, "playing", (page) => page.keyboard.press("k"), "paused"],
   ["sound-on", "harbour", {}, "playing", (page) => page.click("#unmute"), "playing"],
-  ["chinese", "evening-news", { locale: "zh-CN" }, "waiting"],
+  ["chinese", "archive", { locale: "zh-CN" }, "unplayable"],
   ["wide", "harbour", { viewport: { width: 1920, height: 1080 }, colorScheme: "dark" }, "playing"],
   ["focus", "live", {}, "playing", async (page) => { for (let i = 0; i < 4; i++) await page.keyboard.press("Tab"); }, "playing"],
   ["offline", "live", {}, "playing", "stop", "offline"],
@@ -78,10 +77,7 @@ const chosen = PICTURES.filter(([name]) => wanted.length === 0 || wanted.include
 const needed = new Set(wanted.length === 0 ? Object.keys(STREAMS) : chosen.map(([, stream]) => stream));
 const senders = Object.entries(STREAMS).filter(([name, how]) => how && needed.has(name)).map(([name, [input, coding]]) =>
   new Ffmpeg(input, coding, node.address(name === "live" ? "backstream" : `backstream.${name}`)));
-const browser = await chromium.launch({
-  executablePath: findChromium(),
-  args: ["--no-sandbox", "--autoplay-policy=document-user-activation-required"],
-});
+const browser = await launch();
 let failed = 0;
 try {
   for (const one of chosen) {
@@ -113,8 +109,4 @@ async function take(name, stream, { viewport = DESKTOP, more = "", colorScheme =
   await sleep(300);
   await page.screenshot({ path: join(directory, `${name}.png`) });
   await context.close();
-}
-
-function stateIs(page, state) {
-  return until(`the page to be ${state}`, () => page.evaluate((state) => window.tsstream?.state === state, state));
 }

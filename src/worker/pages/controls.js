@@ -58,7 +58,9 @@ export class Controls {
     label(live, `${say(isBehind ? "goLive" : "live")}: ${say("lag", seconds)}`);
   }
 
+  // Where there is nothing to play there is nothing to pause.
   #togglePlay() {
+    if (["missing", "offline", "refused", "unplayable"].includes(this.#session.state)) return;
     if (this.#session.state === "paused") this.#session.play();
     else this.#session.pause();
   }

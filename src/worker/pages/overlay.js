@@ -27,6 +27,8 @@ export class Overlay {
       this.#shown = what;
       this.#root.dataset.state = state;
       this.#again = make("p", "again", "");
+      // Not a word of it is to be read out each second.
+      this.#again.setAttribute("aria-live", "off");
       this.#root.replaceChildren(...(isSoundOnly ? soundOnly() : this.#parts(session)));
     }
     this.#again.textContent = againIn(session.againInMs);
@@ -34,13 +36,10 @@ export class Overlay {
 
   #parts({ state, why, name }) {
     if (state === "paused") return [bigButton(say("play"), "play", this.on.play)];
-    const title = make("p", "title", say(state, name));
-    const parts = [icon(ICONS[state]), title];
-    if (state === "unplayable") {
-      parts.push(make("p", "more", say(...why)), linkToStream(name));
-    } else if (say(`${state}More`)) {
-      parts.push(make("p", "more", say(`${state}More`)));
-    }
+    const [what, ...about] = state === "unplayable" ? why : [state, name];
+    const parts = [icon(ICONS[state]), make("p", "title", say(what, ...about))];
+    if (say(`${what}More`)) parts.push(make("p", "more", say(`${what}More`)));
+    if (state === "unplayable") parts.push(linkToStream(name));
     if (state === "offline" || state === "refused") {
       parts.push(this.#again, button(say("tryNow"), this.on.retry));
     }

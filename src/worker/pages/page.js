@@ -83,7 +83,7 @@ function showFacts(listed) {
   const isPlaying = state === "playing", size = isPlaying && player?.size();
   const rate = isPlaying && bitsPerSecond !== null ? bitsPerSecond : null;
   const facts = [
-    isPlaying && program ? codecs(program) : "",
+    program && (isPlaying || state === "unplayable") ? codecs(program) : "",
     size ? `${size.width} × ${size.height}` : "",
     rate === null ? "" : bitrate(rate),
     listed ? say("viewers", listed.viewers) : "",

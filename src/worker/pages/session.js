@@ -19,6 +19,8 @@ const FAILURES_MAX = 3;
 const UNPLAYABLE_MS = 20_000;
 // A transport stream has its tables several times a second, so this much without them is something else.
 const BYTES_WITHOUT_TABLES_MAX = 2 * 1024 * 1024;
+// So much without a keyframe is played as what it may be.
+const BYTES_HELD_MAX = 1024 * 1024;
 // Behind or late by more than that, it is quicker to begin anew.
 const BEHIND_MS_MAX = 1000;
 const LATE_MS_MAX = 3000;
@@ -41,7 +43,9 @@ export class Session {
   #watcher;
   #tables = new Tables();
   #arrival = null;
-  #mpegVideo = null;
+  // What came since the tables, until it is known what it is.
+  #held = [];
+  #heldBytes = 0;
   #bytesWithoutTables = 0;
   #bytes = 0;
   #measured = { bytes: 0, ms: 0 };
@@ -133,6 +137,8 @@ export class Session {
       this.#begin(bytes);
     } else if (this.player) {
       this.#feed(bytes);
+    } else if (this.#held.length > 0) {
+      this.#identify(bytes);
     } else if (this.state !== "unplayable") {
       this.#begin(bytes);
     }
@@ -140,14 +146,31 @@ export class Session {
 
   #begin(bytes) {
     this.#retire();
+    this.#held = [];
+    this.#heldBytes = 0;
     this.program = this.#tables.read(bytes);
     if (!this.program) {
       this.#bytesWithoutTables += bytes.length;
       if (this.#bytesWithoutTables > BYTES_WITHOUT_TABLES_MAX) this.#giveUp(["notTs"]);
       return;
     }
-    this.#mpegVideo = null;
-    this.#learnMpegVideo(bytes);
+    this.#identify(bytes);
+  }
+
+  // ffmpeg labels MPEG-1 as MPEG-2. What it is stands in the first keyframe, which may be in a later message.
+  #identify(bytes) {
+    const { program } = this;
+    this.#held.push(bytes);
+    this.#heldBytes += bytes.length;
+    if (program.video === "mpeg1" || program.video === "mpeg2") {
+      const video = mpegVideo(bytes, program.pid);
+      if (video === null && this.#heldBytes < BYTES_HELD_MAX) return;
+      program.video = video ?? "mpeg1";
+    }
+    this.#start(this.#held.splice(0));
+  }
+
+  #start(messages) {
     const why = whyNotPlayable(this.program);
     if (why) return this.#giveUp(why);
     this.why = null;
@@ -163,27 +186,17 @@ export class Session {
     });
     this.player = player;
     player.setSound(this.isSoundBlocked ? { ...this.#sound, isOn: false } : this.#sound);
-    this.#feed(bytes);
+    messages.forEach((bytes) => this.#feed(bytes));
   }
 
   #feed(bytes) {
     this.#arrival.take(bytes);
     if (this.#hasFailed) return;
-    if (this.#learnMpegVideo(bytes) === "mpeg2") return this.#giveUp(["mpeg2"]);
     try {
       this.player.write(bytes);
     } catch (error) {
       this.#fail(error);
     }
-  }
-
-  // The label says nothing. Until a keyframe has, it is taken for what can be played.
-  #learnMpegVideo(bytes) {
-    const { program } = this;
-    if (!["mpeg1", "mpeg2"].includes(program.video) || this.#mpegVideo) return this.#mpegVideo;
-    this.#mpegVideo = mpegVideo(bytes, program.pid);
-    program.video = this.#mpegVideo ?? "mpeg1";
-    return this.#mpegVideo;
   }
 
   #soundIsBlocked() {
