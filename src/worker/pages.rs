@@ -28,16 +28,18 @@ pub fn page(path: &str) -> Option<&'static Page> {
 }
 
 impl Page {
-    /// The answer to `request`, a `GET` or `HEAD`: its head, and what follows that without a copy.
+    /// The answer to `request`, a `GET` or `HEAD`: its head, and what follows that without a copy. `origins` are those of
+    /// the pages that may have it in a frame, `None` is all.
     #[must_use]
-    pub fn answer(&'static self, request: &Request) -> (Vec<u8>, &'static [u8]) {
+    pub fn answer(&'static self, request: &Request, origins: Option<&[String]>) -> (Vec<u8>, &'static [u8]) {
+        let policy = policy(origins);
         let connection = if request.keep_alive() { "keep-alive" } else { "close" };
         let mut headers = vec![
             ("Connection", connection),
             ("Cache-Control", self.cache_control),
             ("ETag", &self.tag),
             ("X-Content-Type-Options", "nosniff"),
-            ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
+            ("Content-Security-Policy", &policy),
         ];
         if self.is_known_to(request) {
             return (response(Status::NotModified, &headers, Content::None), &[]);
@@ -50,6 +52,15 @@ impl Page {
     /// RFC 9110 §13.1.2. A proxy that compresses what it passes on makes the tag a weak one.
     fn is_known_to(&self, request: &Request) -> bool {
         request.list("If-None-Match").any(|tag| tag == "*" || tag.trim_start_matches("W/") == self.tag)
+    }
+}
+
+fn policy(origins: Option<&[String]>) -> Cow<'static, str> {
+    match origins {
+        None => CONTENT_SECURITY_POLICY.into(),
+        Some(origins) => {
+            format!("{CONTENT_SECURITY_POLICY}; frame-ancestors 'self' {}", origins.join(" ")).into()
+        }
     }
 }
 
@@ -123,7 +134,7 @@ mod tests {
     fn answer(path: &str, method: &str, fields: &str) -> (String, &'static [u8]) {
         let head = format!("{method} {path} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
         let (request, _) = parse_request(head.as_bytes()).unwrap().unwrap();
-        let (head, body) = page(&request.path).unwrap().answer(&request);
+        let (head, body) = page(&request.path).unwrap().answer(&request, None);
         (String::from_utf8(head).unwrap(), body)
     }
 
@@ -159,6 +170,15 @@ mod tests {
                 assert!(FILES.iter().any(|(name, ..)| *name == import), "{import}");
             }
         }
+    }
+
+    #[test]
+    fn only_pages_that_may_play_have_it_in_a_frame() {
+        assert!(!policy(None).contains("frame-ancestors"));
+        let origins = ["https://a.example".to_owned(), "https://b.example".to_owned()];
+        assert!(
+            policy(Some(&origins)).ends_with("; frame-ancestors 'self' https://a.example https://b.example")
+        );
     }
 
     #[test]

@@ -92,7 +92,7 @@ pub fn route(
         return Route::Answer(Answer::refusal(Status::BadRequest, "a request for a stream has no body"));
     }
     if let Some(page) = pages::page(&request.path) {
-        let (head, body) = page.answer(request);
+        let (head, body) = page.answer(request, port.origins.as_deref());
         return Route::Answer(Answer { head, body, keep_alive: request.keep_alive() });
     }
     if request.path == STREAMS_PATH {
