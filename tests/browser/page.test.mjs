@@ -3,7 +3,6 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 
 import { DEMO, Ffmpeg, Node, until } from "./processes.mjs";
 import { ask, framesOf, lagOf, launch, moves, openPage, playerOf, says, soundOf, stateIs } from "./player.mjs";
@@ -172,15 +171,14 @@ test("buttons and keys do the same", async (t) => {
 });
 
 for (const stream of ["live", "cam"]) {
-  test(`who has slept is live again: ${stream}`, async (t) => {
-    const page = await openPage(t, browser, `${base}?stream=${stream}`);
+  test(`who comes back to the tab is live again: ${stream}`, async (t) => {
+    const page = await openPage(t, browser, `${base}?stream=${stream}`, { init: hideable });
     await moves(page);
-    const session = await page.context().newCDPSession(page);
-    await session.send("Page.setWebLifecycleState", { state: "frozen" });
-    await sleep(5000);
-    await session.send("Page.setWebLifecycleState", { state: "active" });
-    await moves(page);
+    await ask(page, "window.hide(true)");
+    await until("the picture to be behind", async () => (await lagOf(page)) > 4000);
+    await ask(page, "window.hide(false)");
     await until("live", async () => (await lagOf(page)) < 1500);
+    await moves(page);
     await says(page, "#live", "Live");
   });
 }
@@ -252,6 +250,21 @@ async function connectInVain(version) {
 
 async function versionOf(base) {
   return (await (await fetch(base)).text()).match(/_\/([0-9a-f]+)\/page\.js/)[1];
+}
+
+/** Makes `hide(isHidden)` for the page, which does what another tab in front does: headless Chromium shows all its tabs. Data
+ * comes, but no frames are asked for, and the browser has paused the video. */
+function hideable() {
+  const [ask, asked] = [window.requestAnimationFrame.bind(window), []];
+  let isHidden = false;
+  window.requestAnimationFrame = (act) => (isHidden ? asked.push(act) : ask(act));
+  Object.defineProperty(document, "hidden", { get: () => isHidden });
+  window.hide = (hides) => {
+    isHidden = hides;
+    document.dispatchEvent(new Event("visibilitychange"));
+    if (isHidden) document.getElementById("video").pause();
+    else asked.splice(0).forEach(ask);
+  };
 }
 
 /** Sound comes out of the player: not muted, and going on. */
