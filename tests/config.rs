@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tsstream::config::{
-    self, Authority, Config, Datagrams, Framing, HopProtocol, InputProtocol, Loaded, NextHop,
+    self, Authority, Config, Datagrams, Directory, Framing, HopProtocol, InputProtocol, Loaded, NextHop,
     ReceiverProtocol, RunMode, Start,
 };
 use tsstream::mailbox::StreamId;
@@ -266,7 +266,7 @@ fn listeners_that_exclude_each_other() {
 
 #[test]
 fn ports_for_one_stream() {
-    let text = "[backstream]\n[backstream.cam2]\n[custom]\nStart=live\nLagLimit=1\nOrigins=https://a.org\nPort=1\n\
+    let text = "[backstream]\n[backstream.cam2]\n[custom]\nStart=live\nLagLimit=1\nOrigins=https://a.org\nDirectory=off\nPort=1\n\
                 [custom.cam2]\nPort=2\nProtocol=TCP\nFilterIps=10.0.0.0/8\n[custom.live]\nPort=3\n";
     let ports = parse(text).config.ports;
     assert_eq!(ports.iter().map(|port| port.stream.0).collect::<Vec<_>>(), [0, 1, 0]);
@@ -277,6 +277,7 @@ fn ports_for_one_stream() {
         (ReceiverProtocol::Tcp, 1, &None)
     );
     assert_eq!(ports[2].origins, ports[0].origins);
+    assert!(ports.iter().all(|port| port.directory == Directory::Off));
     assert_eq!(
         problems("[backstream]\n[backstream.cam2]\n[custom.cam]\n[custom.cam2]\n[dispatch.CAM2]\n"),
         [

@@ -207,6 +207,18 @@ test("a server that is away is waited for, longer each time, or asked at once", 
   await until("another attempt", async () => (await ask(page, "window.attempts")) > attempts);
 });
 
+test("who finds no place is told, and let in when there is one", async (t) => {
+  const small = await Node.start(CONFIG([], "MaxClients = 1"));
+  t.after(() => small.stop());
+  const url = `http://${small.address("custom")}/`;
+  const first = await openPage(t, browser, url);
+  await stateIs(first, "waiting");
+  const second = await openPage(t, browser, url, { mayFail: true });
+  await says(second, "#words", "The server does not let this page in");
+  await first.close();
+  await stateIs(second, "waiting");
+});
+
 test("the waits grow to a bound, and no two pages wait the same", async (t) => {
   const page = await openPage(t, browser, `${base}live.json`, { mayFail: true });
   const waits = await page.evaluate(connectInVain, await versionOf(base));
