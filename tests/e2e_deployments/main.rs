@@ -91,6 +91,58 @@ fn tree() {
 }
 
 #[test]
+fn cables_of_the_tree_are_cut_and_mended() {
+    apart(|| {
+        let deployment = Deployment::up("5-tree", Between::Tcp);
+        let cable = |word, host| assert!(deployment.tool(&[word, host]).status.success());
+        let open = |place: &Place| viewers(&deployment, place);
+        let [pulled, pushed] = [open(&("pull-3", "198.19.5.8:8088")), open(&("push-3", "198.19.5.5:8088"))];
+        let more = |of: &[(String, Receiver)]| {
+            for (place, viewer) in of {
+                let enough = viewer.length() + PLENTY;
+                wait_until(&format!("more at {place}"), || viewer.length() >= enough);
+            }
+        };
+        let file = CLIP.file();
+        let (tap, push) = deployment.within(deployment.push.host, || push(&file, &deployment.push.url));
+        [&pulled, &pushed].iter().for_each(|viewers| more(viewers));
+        let is_from = |upstream: &str| {
+            let log = deployment.log("pull-3", "pull-3.conf");
+            log.lines()
+                .rfind(|line| line.contains("upstream of live: "))
+                .is_some_and(|it| it.contains(upstream))
+        };
+        // Before the stream was there, it may have turned to the other.
+        wait_until("the best upstream", || is_from("ws://198.19.5.7:8088/live"));
+        for host in ["push-2", "pull-2"] {
+            cable("cut", host);
+        }
+        wait_until("the next best upstream", || is_from("ws://198.19.5.6:8088/live"));
+        more(&pulled);
+        for host in ["push-2", "pull-2"] {
+            cable("mend", host);
+        }
+        more(&pushed);
+        wait_until("the best upstream again", || is_from("ws://198.19.5.7:8088/live"));
+        more(&pulled);
+        push.kill();
+        let published = || tap.published();
+        for (place, viewer) in pulled.iter().chain(&pushed) {
+            wait_until(&format!("the end to arrive at {place}"), || viewer.ends_with(&tail(&published())));
+        }
+        for (place, viewer) in pulled {
+            let joined = ts::joined(&viewer.close().bytes, &published());
+            joined.unwrap_or_else(|wrong| panic!("no gap was to be at {place}: {wrong}"));
+        }
+        for (place, viewer) in pushed {
+            let runs = ts::runs(&viewer.close().bytes, &published());
+            runs.unwrap_or_else(|wrong| panic!("{place}: {wrong}"));
+        }
+        deployment.down();
+    });
+}
+
+#[test]
 fn nginx_balances_viewers_and_does_without_a_node_that_is_gone() {
     // By the address that is its own, and not nginx's.
     const VIEWER: &str = "receiver of live connected: 198.19.2.1";
