@@ -18,6 +18,7 @@ use mio::net::TcpListener;
 pub use reloader::Read;
 use reloader::Reloader;
 
+use crate::admin::Admin;
 use crate::balance::Balance;
 use crate::config::{
     Config, Datagrams, Format, Framing, HopProtocol, InputProtocol, NextHop, ReceiverPort, ReceiverProtocol,
@@ -49,6 +50,7 @@ pub struct App {
     ingest: Ingest,
     to_ingest: Sender<ToIngest>,
     listeners: Vec<TcpListener>,
+    admin: Option<Admin>,
     /// RunMode `monitor`, in which there is nothing else.
     monitor: Option<Monitor>,
 }
@@ -88,7 +90,8 @@ impl App {
         let listen = |port: &ReceiverPort| net::listen_for_receivers(&port.section, port.bind);
         let listeners = config.ports.iter().map(listen).collect::<Result<_, _>>()?;
         let monitor = config.monitor_bind.map(|address| Monitor::bind(&config, address)).transpose()?;
-        Ok(App { config, identity, ingest, to_ingest, listeners, monitor })
+        let admin = config.admin.map(Admin::bind).transpose()?;
+        Ok(App { config, identity, ingest, to_ingest, listeners, admin, monitor })
     }
 
     /// Where publishers of each stream are awaited: the configured addresses, with the real port for port 0.
@@ -138,6 +141,11 @@ impl App {
             let stream = &self.config.streams[hop.stream.0].name;
             lines.push_str(&format!("  feed    {stream:<10} {protocol}://{}:{}\n", hop.host, hop.port));
         }
+        if let Some(admin) = &self.admin {
+            let address = admin.address();
+            let host = SocketAddr::new(reachable(address.ip()), address.port());
+            lines.push_str(&format!("  admin              http://{host}/\n"));
+        }
         if let Some(monitor) = &self.monitor {
             let address = monitor.address();
             let host = SocketAddr::new(reachable(address.ip()), address.port());
@@ -166,7 +174,7 @@ impl App {
             output: Arc::clone(&metrics),
         };
         let (own, input) = (own_addresses(&self.config, &layout.value()), self.ingest.metrics());
-        let App { config, identity, ingest, to_ingest, listeners, monitor } = self;
+        let App { config, identity, ingest, to_ingest, listeners, admin, monitor } = self;
         if let Some(monitor) = monitor {
             let mut running = config;
             let read_again = || reloader::compare(&read, &mut running);
@@ -184,9 +192,16 @@ impl App {
         let all_senders: Vec<_> = senders.iter().cloned().chain([to_hops.clone()]).collect();
         // One request that waits stands for any number of them.
         let (reload, requests) = crossbeam_channel::bounded(1);
-        let (front, to_front) =
-            Front::new(listeners, balance, all_senders.clone(), reload, config.drain, now())
-                .map_err(|error| StartError::System("the front thread can't be set up", error))?;
+        let (front, to_front) = Front::new(
+            listeners,
+            balance,
+            all_senders.clone(),
+            reload,
+            config.drain,
+            Arc::clone(&metrics),
+            now(),
+        )
+        .map_err(|error| StartError::System("the front thread can't be set up", error))?;
         let ingest_workers = all_senders.clone();
         let ingest = spawn("ingest".into(), move || ingest.run(ingest_workers))?;
         let mut threads = Vec::with_capacity(workers.len() + 1);
@@ -194,6 +209,11 @@ impl App {
             threads.push((spawn(format!("worker {index}"), move || worker.run())?, sender));
         }
         threads.push((spawn("hops".into(), move || hops.run())?, to_hops));
+        if let Some(admin) = admin {
+            admin
+                .start(source.clone())
+                .map_err(|error| StartError::System("the admin port can't be started", error))?;
+        }
         if let Some(url) = &config.monitor
             && let Some(destination) = monitor::Destination::new(url, config.monitor_secret.clone())
         {
@@ -241,6 +261,9 @@ impl App {
         self.inputs().into_iter().for_each(|(stream, address)| log_input(stream, address));
         self.config.streams.iter().filter(|stream| !stream.upstreams.is_empty()).for_each(log_pull);
         self.outputs().into_iter().for_each(|(port, address)| log_output(port, address));
+        if let Some(admin) = &self.admin {
+            log::info!("listening: [admin] http {}", admin.address());
+        }
         if let Some(monitor) = &self.monitor {
             log::info!("listening: [monitor] http {}", monitor.address());
         }

@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
@@ -12,6 +13,8 @@ use signal_hook_mio::v1_0::Signals;
 use crate::balance::Balance;
 use crate::logging::LogBudget;
 use crate::mailbox::{Mailbox, Sender, Service, ToFront, ToWorker, mailbox};
+use crate::metrics::OutputMetrics;
+use crate::pulse;
 
 /// Connections accepted from one port before the others are looked at.
 const ACCEPTS_PER_TURN_MAX: usize = 256;
@@ -52,6 +55,7 @@ pub struct Front {
     /// Who is told when the node ends.
     told: Vec<Sender<ToWorker>>,
     drain: Duration,
+    metrics: Arc<OutputMetrics>,
     now: Instant,
     retry_at: Option<Instant>,
     log: LogBudget,
@@ -70,6 +74,7 @@ impl Front {
         told: Vec<Sender<ToWorker>>,
         reload: crossbeam_channel::Sender<()>,
         drain: Duration,
+        metrics: Arc<OutputMetrics>,
         now: Instant,
     ) -> io::Result<(Front, Sender<ToFront>)> {
         let poll = Poll::new()?;
@@ -91,6 +96,7 @@ impl Front {
             workers,
             told,
             drain,
+            metrics,
             now,
             retry_at,
             log,
@@ -104,6 +110,7 @@ impl Front {
         let mut events = Events::with_capacity(64);
         while !self.turn(&mut events) {}
         log::info!("asked to end: saying goodbye to {} connections", self.workers.connections());
+        self.metrics.is_ending.set(1);
         self.listeners.clear();
         self.see_off(&mut events);
     }
@@ -130,6 +137,7 @@ impl Front {
             }
         }
         self.workers.flush();
+        self.metrics.front.turned(self.now.elapsed());
         false
     }
 
@@ -143,7 +151,7 @@ impl Front {
             None if self.waiting.is_empty() => None,
             None => Some(Duration::ZERO),
         };
-        if let Err(error) = self.poll.poll(events, timeout)
+        if let Err(error) = self.poll.poll(events, pulse::rest(timeout))
             && error.kind() != ErrorKind::Interrupted
         {
             log::error!("front: polling failed: {error}");

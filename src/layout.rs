@@ -30,6 +30,15 @@ pub struct Hop {
     pub port: u16,
 }
 
+impl Hop {
+    /// `host:port`, an IPv6 address in brackets.
+    #[must_use]
+    pub fn address(&self) -> String {
+        let Hop { host, port, .. } = self;
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+}
+
 /// The layout as of now. Held by threads that may wait for one another for the time that it takes to copy a pointer.
 #[derive(Debug, Default)]
 pub struct CurrentLayout(Mutex<Arc<Layout>>);

@@ -7,8 +7,12 @@ use std::sync::{Mutex, PoisonError};
 use crate::config::{NEXT_HOPS_MAX, STREAMS_MAX};
 use crate::growing::Growing;
 use crate::identity::NodeId;
+use crate::mailbox::WorkerId;
 use crate::notices::Notices;
 use crate::proto::ts::Codecs;
+use crate::proto::ts::health::Health;
+use crate::pulse::Pulse;
+use crate::worker::leave::REASONS;
 
 /// Something counted since the program began.
 #[derive(Debug, Default)]
@@ -74,6 +78,8 @@ pub struct InputMetrics {
     pub refused: Counter,
     /// By [`StreamId`](crate::mailbox::StreamId).
     pub streams: Growing<StreamInputMetrics>,
+    /// Of the ingest thread.
+    pub pulse: Pulse,
 }
 
 /// The input of one stream.
@@ -101,6 +107,8 @@ pub struct StreamInputMetrics {
     pub sync_losses: Gauge,
     /// When the stream's clock was seen last.
     pub sightings: Notice<Sightings>,
+    /// How the stream is doing, as of a tenth of a second ago.
+    pub health: Notice<Health>,
     /// What is not a number.
     pub state: Notice<InputState>,
 }
@@ -153,6 +161,22 @@ pub struct PullFailures {
     pub looped: Counter,
 }
 
+impl PullFailures {
+    /// Each count with the word for its reason.
+    #[must_use]
+    pub fn by_reason(&self) -> [(&'static str, u64); 7] {
+        [
+            ("unresolved", self.unresolved.value()),
+            ("unreachable", self.unreachable.value()),
+            ("silent", self.silent.value()),
+            ("closed", self.closed.value()),
+            ("refused", self.refused.value()),
+            ("malformed", self.malformed.value()),
+            ("looped", self.looped.value()),
+        ]
+    }
+}
+
 /// The input of one stream, as far as it is not a number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InputState {
@@ -180,11 +204,19 @@ pub struct Upstream {
 /// The output side.
 #[derive(Debug)]
 pub struct OutputMetrics {
-    /// By [`WorkerId`](crate::mailbox::WorkerId), then by [`StreamId`](crate::mailbox::StreamId): a worker writes its
+    /// By [`WorkerId`], then by [`StreamId`](crate::mailbox::StreamId): a worker writes its
     /// own only.
     pub workers: Vec<Growing<StreamOutputMetrics>>,
     /// In the order of the configuration.
     pub hops: Growing<HopMetrics>,
+    /// By worker, connections that ended without having been sent a stream, by [reason](REASONS).
+    pub unserved: Vec<[Gauge; REASONS.len()]>,
+    /// Of the front thread.
+    pub front: Pulse,
+    /// 1 once the node has been asked to end.
+    pub is_ending: Gauge,
+    /// Of the workers and of the hops thread, which is numbered like one.
+    pulses: Vec<Pulse>,
 }
 
 /// The receivers of one stream at one worker; as of its last tick.
@@ -196,6 +228,8 @@ pub struct StreamOutputMetrics {
     pub http: Gauge,
     /// Receivers connected over TCP.
     pub tcp: Gauge,
+    /// Nodes that pull.
+    pub relay: Gauge,
     /// Bytes sent, framing included.
     pub bytes: Gauge,
     /// System calls that sent something.
@@ -206,7 +240,16 @@ pub struct StreamOutputMetrics {
     pub stalled: Gauge,
     /// The time by which the slowest of those whose socket is blocked lags, in milliseconds.
     pub lag_ms: Gauge,
+    /// Receivers that have left, by [reason](REASONS).
+    pub left: [Gauge; REASONS.len()],
+    /// How often a look at a receiver, four times a second at each, has found which lag: by [`LAG_BOUNDS_MS`], and beyond.
+    pub lags: [Gauge; LAG_BOUNDS_MS.len() + 1],
+    /// The sum of those lags, in milliseconds.
+    pub lags_ms: Gauge,
 }
+
+/// Upper bounds, in milliseconds, by which lags are told apart. One that has its stream in time has none.
+pub const LAG_BOUNDS_MS: [u64; 8] = [0, 100, 250, 500, 1_000, 2_000, 5_000, 10_000];
 
 /// A next hop.
 #[derive(Debug, Default)]
@@ -246,7 +289,11 @@ impl InputMetrics {
     /// For so many streams to begin with.
     #[must_use]
     pub fn new(streams: usize) -> InputMetrics {
-        InputMetrics { refused: Counter::default(), streams: Growing::new(streams, STREAMS_MAX) }
+        InputMetrics {
+            refused: Counter::default(),
+            streams: Growing::new(streams, STREAMS_MAX),
+            pulse: Pulse::default(),
+        }
     }
 }
 
@@ -257,7 +304,17 @@ impl OutputMetrics {
         OutputMetrics {
             workers: (0..workers).map(|_| Growing::new(streams, STREAMS_MAX)).collect(),
             hops: Growing::new(hops, NEXT_HOPS_MAX),
+            unserved: (0..workers).map(|_| Default::default()).collect(),
+            front: Pulse::default(),
+            is_ending: Gauge::default(),
+            pulses: (0..=workers).map(|_| Pulse::default()).collect(),
         }
+    }
+
+    /// Of that worker, or of the hops thread, which comes after the last.
+    #[must_use]
+    pub fn pulse(&self, worker: WorkerId) -> &Pulse {
+        &self.pulses[worker.0.min(self.workers.len())]
     }
 
     /// From now on there are so many streams.

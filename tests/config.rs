@@ -381,10 +381,7 @@ fn what_is_open_to_everyone_is_warned_of() {
     );
     assert_eq!(
         warnings("[admin]\nBind=0.0.0.0\nPort=9000"),
-        [
-            "[admin] (0.0.0.0:9000) asks nobody for a password: set Bind = 127.0.0.1, or shield it.",
-            "[admin] Port is set, but this version has no admin port yet."
-        ]
+        ["[admin] (0.0.0.0:9000) asks nobody for a password: set Bind = 127.0.0.1, or shield it."]
     );
     assert_eq!(warnings("[custom]\nTrustedProxies=10.0.0.0/8, ::1"), [""; 0]);
     assert_eq!(

@@ -193,10 +193,15 @@ fn admin<'a>(
     let ip: IpAddr = section.read("Bind", Ipv4Addr::LOCALHOST.into(), found, values::bind);
     let address = SocketAddr::new(ip, port);
     let listener = Listener { section, transport: Transport::Tcp, address };
+    if config.run_mode == RunMode::Monitor {
+        found.warning(
+            "[admin] is for nodes with streams: in RunMode monitor, [monitor] has /metrics.".to_owned(),
+        );
+        return;
+    }
     if let Some(sections) = addresses::reachable(&[listener]) {
         found.warning(format!("{sections} asks nobody for a password: set Bind = 127.0.0.1, or shield it."));
     }
-    found.warning("[admin] Port is set, but this version has no admin port yet.".to_owned());
     config.admin = Some(address);
     listeners.push(listener);
 }

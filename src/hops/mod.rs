@@ -32,6 +32,7 @@ use crate::mailbox::{
     Mailbox, Sender, StreamId, StreamStatus, ToHops, ToIngest, ToWorker, WorkerId, mailbox,
 };
 use crate::metrics::OutputMetrics;
+use crate::pulse;
 use crate::resolver::Resolver;
 
 const MAIL: Token = Token(usize::MAX);
@@ -203,7 +204,7 @@ impl Hops {
 
     /// One turn of the loop: wait, hear the sockets, hear the mailboxes, send, look at the clock.
     fn turn(&mut self, events: &mut Events) -> ControlFlow<()> {
-        if let Err(error) = self.poll.poll(events, self.patience())
+        if let Err(error) = self.poll.poll(events, pulse::rest(self.patience()))
             && error.kind() != io::ErrorKind::Interrupted
         {
             log::error!("next hops: polling failed: {error}");
@@ -221,6 +222,7 @@ impl Hops {
         self.do_what_is_due();
         self.subscribe();
         self.workers.flush();
+        self.metrics.pulse(self.id).turned(self.now.elapsed());
         ControlFlow::Continue(())
     }
 

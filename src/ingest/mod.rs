@@ -44,6 +44,7 @@ use crate::ingest::wall::Wall;
 use crate::mailbox::{Mailbox, Sender, StreamId, ToIngest, ToWorker, mailbox};
 use crate::metrics::InputMetrics;
 use crate::net::BindError;
+use crate::pulse;
 
 const MAIL: Token = Token(0);
 const TIMER: Token = Token(1);
@@ -185,6 +186,7 @@ struct Loop {
     connections: Connections,
     streams: Streams,
     gate: Gate,
+    metrics: Arc<InputMetrics>,
     buffer: Box<[u8]>,
     /// Sockets to be served in this turn.
     ready: Vec<Token>,
@@ -199,7 +201,8 @@ impl Loop {
         let outlet = Outlet::new(workers, Wall::read(now));
         Loop {
             streams: Streams::new(ingest.settings, ingest.node, outlet, &ingest.metrics),
-            gate: Gate::new(ingest.authority, ingest.metrics),
+            gate: Gate::new(ingest.authority, Arc::clone(&ingest.metrics)),
+            metrics: ingest.metrics,
             poll: ingest.poll,
             mailbox: ingest.mailbox,
             timer: ingest.timer,
@@ -218,7 +221,7 @@ impl Loop {
         let mut now = clock();
         self.streams.settle();
         loop {
-            let patience = self.patience(now);
+            let patience = pulse::rest(self.patience(now));
             match self.poll.poll(&mut events, patience) {
                 // Stopped and continued, without having been told what has come meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -228,6 +231,7 @@ impl Loop {
             if self.turn(&events, now).is_break() {
                 return Ok(());
             }
+            self.metrics.pulse.turned(now.elapsed());
             self.rest(now);
         }
     }

@@ -47,6 +47,8 @@ pub struct Stream {
     /// When the newest of `sightings` came, by the framer.
     seen: Option<Instant>,
     sightings: Sightings,
+    /// So has been its health, which has not changed since.
+    health_shown: bool,
 }
 
 /// What is needed to hand chunks out.
@@ -117,6 +119,7 @@ impl Stream {
             stated: Vec::new(),
             seen: None,
             sightings: Sightings::default(),
+            health_shown: true,
             settings,
         }
     }
@@ -237,6 +240,7 @@ impl Stream {
     }
 
     fn heard(&mut self, bytes: usize, now: Instant) {
+        self.health_shown = false;
         if let Some(publisher) = &mut self.publisher {
             publisher.heard = now;
         }
@@ -262,6 +266,7 @@ impl Stream {
         self.framer.end_session(&mut outlet.sealed);
         self.hand_out(outlet);
         self.set_status(StreamStatus { live: false, ..StreamStatus::clone(&self.status) });
+        self.show_health();
         // Before the log tells of it: who comes to a worker after that is not to begin with what has ended.
         self.settle(&mut outlet.senders);
         self.show();
@@ -278,11 +283,22 @@ impl Stream {
     pub fn settle(&mut self, senders: &mut [Sender<ToWorker>]) {
         self.subscribers.settle(&self.status, &self.ring, senders);
         self.show();
+        if self.publisher.is_none() {
+            self.show_health();
+        }
+    }
+
+    /// Puts up how the stream is doing. To be called now and then: it is too much for every chunk.
+    pub fn show_health(&mut self) {
+        if !self.health_shown {
+            self.health_shown = self.metrics().health.try_set(*self.framer.health());
+        }
     }
 
     /// Whether [`settle`](Self::settle) still has something to do.
     pub fn owing(&self) -> bool {
-        self.subscribers.owing() || self.shown != self.state()
+        let health_lacks = self.publisher.is_none() && !self.health_shown;
+        self.subscribers.owing() || self.shown != self.state() || health_lacks
     }
 
     fn show(&mut self) {

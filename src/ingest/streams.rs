@@ -209,6 +209,7 @@ impl Streams {
         self.outlet.wall = Wall::read(now);
         for index in 0..self.streams.len() {
             self.streams[index].look();
+            self.streams[index].show_health();
             self.owing |= self.streams[index].owing();
             if self.streams[index].settings.protocol == InputProtocol::Pull {
                 // Who pulls it looks to that.

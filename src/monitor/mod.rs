@@ -21,4 +21,4 @@ mod tree;
 
 pub use reporter::{Destination, start};
 pub use server::Monitor;
-pub use snapshot::Source;
+pub use snapshot::{Source, host_name};

@@ -19,7 +19,7 @@ use crate::metrics::{InputMetrics, OutputMetrics};
 use crate::proto::ts::{AudioCodec, Codecs, VideoCodec};
 
 /// What a report is made of.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Source {
     /// Who this node is.
     pub identity: NodeId,
@@ -171,11 +171,10 @@ impl Reports {
     }
 
     fn hop(&self, index: usize, hop: &Hop) -> HopReport {
-        let Hop { stream, protocol, host, port } = hop;
         let mut report = HopReport {
-            stream: stream.clone(),
-            protocol: (*protocol).to_owned(),
-            address: if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") },
+            stream: hop.stream.clone(),
+            protocol: hop.protocol.to_owned(),
+            address: hop.address(),
             ..HopReport::default()
         };
         if let Some(metrics) = self.source.output.hops.get(index) {
@@ -238,7 +237,7 @@ fn codecs(codecs: Codecs) -> String {
 }
 
 /// The name of the machine.
-fn host_name() -> String {
+pub fn host_name() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     match name.trim() {
         "" => "node".to_owned(),

@@ -30,6 +30,47 @@ pub enum Leave {
     NotWatched,
     /// The node is ending.
     NodeEnds,
+    /// An operator has asked for it, by the admin port.
+    Dismissed,
+}
+
+/// The kinds of reasons, as metrics tell them apart.
+pub const REASONS: [&str; 13] = [
+    "closed",
+    "reset",
+    "out_of_reach",
+    "broken",
+    "stalled",
+    "silent",
+    "no_pong",
+    "violation",
+    "filtered",
+    "full",
+    "node_ends",
+    "operator",
+    "no_proxy_header",
+];
+
+impl Leave {
+    /// Which of [`REASONS`] it is.
+    #[must_use]
+    pub fn reason(self) -> usize {
+        match self {
+            Leave::ClosedByReceiver => 0,
+            Leave::Socket(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => 1,
+            Leave::Socket(ErrorKind::TimedOut) => 2,
+            Leave::Socket(_) | Leave::NotWatched => 3,
+            Leave::Stalled => 4,
+            Leave::Silent => 5,
+            Leave::NoPong => 6,
+            Leave::Violation(_) => 7,
+            Leave::Filtered => 8,
+            Leave::Full => 9,
+            Leave::NodeEnds => 10,
+            Leave::Dismissed => 11,
+            Leave::NoProxyHeader => 12,
+        }
+    }
 }
 
 impl fmt::Display for Leave {
@@ -52,6 +93,7 @@ impl fmt::Display for Leave {
             Leave::Full => f.write_str("the node is full (MaxClients, MaxClientsPerIp)"),
             Leave::NotWatched => f.write_str("the system can't watch one more connection"),
             Leave::NodeEnds => f.write_str("the node is ending"),
+            Leave::Dismissed => f.write_str("disconnected by the operator"),
         }
     }
 }

@@ -191,6 +191,7 @@ impl Worker {
             self.tick();
         }
         self.bury();
+        self.settings.metrics.pulse(self.id).turned(self.now.elapsed());
     }
 
     /// How long the next turn may wait for an event.
@@ -350,8 +351,9 @@ impl Worker {
                 moved.slot = joined.slot;
             }
             let leave = conn.leave.unwrap_or(leave);
-            if let Some(joined) = conn.joined {
-                self.census.left(joined.stream, conn.tally(), leave);
+            match conn.joined {
+                Some(joined) => self.census.left(joined.stream, conn.tally(), leave),
+                None => self.census.left_unserved(leave),
             }
             self.report(&mut conn, leave);
         }

@@ -1,6 +1,6 @@
 //! How well a transport stream is doing: counters, and intervals after ETSI TR 101 290 priorities 1 and 2.
 
-use std::collections::BTreeMap;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::packet::Pcr;
@@ -8,9 +8,16 @@ use super::packet::Pcr;
 /// The most PIDs whose continuity errors are counted one by one; those of further PIDs are in the total only.
 const PIDS_COUNTED_MAX: usize = 64;
 
+/// PAT_error (1.3) and PMT_error (1.5): a table that does not come again for so long.
+const TABLE_INTERVAL_MAX: Duration = Duration::from_millis(500);
+
+/// PCR_error (2.3): two clocks in a row that are further apart.
+const PCR_INTERVAL_MAX: Duration = Duration::from_millis(100);
+
 /// What has been seen of a stream since the process began, over all its publishers, but for the intervals, which are of
-/// the current publisher. For opaque bytes only `bytes` counts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// the current publisher. The main program is the first with video, else the first with audio. For opaque bytes only
+/// `bytes` counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Health {
     /// Bytes read from publishers.
     pub bytes: u64,
@@ -23,19 +30,26 @@ pub struct Health {
     pub bytes_before_entry: u64,
     /// TS_sync_loss (1.1): times that a stream in sync lost it.
     pub sync_losses: u64,
-    /// PAT_error (1.3): sections on PID 0 that are no part of a PAT.
+    /// PAT_error (1.3): sections on PID 0 that are no part of a PAT, and times that no PAT came for half a second.
     pub pat_errors: u64,
     /// Continuity_count_error (1.4), all PIDs.
     pub continuity_errors: u64,
     /// The same by PID, for the first 64 PIDs that had any.
-    pub continuity_errors_by_pid: BTreeMap<u16, u64>,
+    pub continuity_errors_by_pid: PidCounts,
+    /// PMT_error (1.5): times that the PMT of the main program did not come for half a second.
+    pub pmt_errors: u64,
     /// Transport_error (2.1): packets that the sender marked as damaged.
     pub transport_errors: u64,
     /// CRC_error (2.2): sections of PAT and PMT that failed their check.
     pub crc_errors: u64,
+    /// PCR_error (2.3): times that two PCRs of the main program in a row were more than 100 ms apart, by their own values,
+    /// or went backwards, without `discontinuity_indicator`.
+    pub pcr_errors: u64,
     /// Between PATs, as they came in (1.3: 500 ms at most).
     pub pat_interval: Interval,
-    /// Between PCRs of the first program with video, by their own values (2.3: 100 ms at most).
+    /// Between PMTs of the main program, likewise (1.5: 500 ms at most).
+    pub pmt_interval: Interval,
+    /// Between PCRs of the main program, by their own values (2.3: 100 ms at most).
     pub pcr_interval: Interval,
     /// Between keyframes, as they came in.
     pub keyframe_interval: Interval,
@@ -69,13 +83,63 @@ impl Interval {
     }
 }
 
+/// Numbers of something by PID, of at most 64 PIDs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct PidCounts {
+    counts: [(u16, u64); PIDS_COUNTED_MAX],
+    len: usize,
+}
+
+impl PidCounts {
+    /// PIDs with their counts, in the order in which they had their first.
+    pub fn iter(&self) -> impl Iterator<Item = (u16, u64)> {
+        self.counts[..self.len].iter().copied()
+    }
+
+    fn add(&mut self, pid: u16) {
+        if let Some((_, count)) = self.counts[..self.len].iter_mut().find(|(counted, _)| *counted == pid) {
+            *count += 1;
+        } else if let Some(free) = self.counts.get_mut(self.len) {
+            *free = (pid, 1);
+            self.len += 1;
+        }
+    }
+}
+
+impl Default for PidCounts {
+    fn default() -> PidCounts {
+        PidCounts { counts: [(0, 0); PIDS_COUNTED_MAX], len: 0 }
+    }
+}
+
+impl fmt::Debug for PidCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
 impl Health {
     pub(crate) fn continuity_error(&mut self, pid: u16) {
         self.continuity_errors += 1;
-        let counts = &mut self.continuity_errors_by_pid;
-        if counts.len() < PIDS_COUNTED_MAX || counts.contains_key(&pid) {
-            *counts.entry(pid).or_default() += 1;
+        self.continuity_errors_by_pid.add(pid);
+    }
+
+    pub(crate) fn pat(&mut self, interval: Duration) {
+        self.pat_interval.record(interval);
+        self.pat_errors += u64::from(interval > TABLE_INTERVAL_MAX);
+    }
+
+    pub(crate) fn pmt(&mut self, interval: Duration) {
+        self.pmt_interval.record(interval);
+        self.pmt_errors += u64::from(interval > TABLE_INTERVAL_MAX);
+    }
+
+    /// `None` is a clock that went backwards.
+    pub(crate) fn pcr(&mut self, interval: Option<Duration>) {
+        if let Some(interval) = interval {
+            self.pcr_interval.record(interval);
         }
+        self.pcr_errors += u64::from(interval.is_none_or(|interval| interval > PCR_INTERVAL_MAX));
     }
 
     /// A PCR has come that the one before leads up to.
@@ -88,6 +152,7 @@ impl Health {
     /// A publisher has come: its intervals are its own.
     pub(crate) fn start_session(&mut self) {
         self.pat_interval = Interval::default();
+        self.pmt_interval = Interval::default();
         self.pcr_interval = Interval::default();
         self.keyframe_interval = Interval::default();
     }
@@ -110,5 +175,29 @@ mod tests {
         }
         let (first, then) = (Some((steps[1], 1)), Some((steps[3], 3)));
         assert_eq!(seen, [first, first, then, then]);
+    }
+
+    #[test]
+    fn pids_beyond_the_bound_are_in_the_total_only() {
+        let mut health = Health::default();
+        for pid in (0..100).chain([7, 99]) {
+            health.continuity_error(pid);
+        }
+        assert_eq!(health.continuity_errors, 102);
+        let counts: Vec<_> = health.continuity_errors_by_pid.iter().collect();
+        assert_eq!((counts.len(), counts[7], counts[63]), (PIDS_COUNTED_MAX, (7, 2), (63, 1)));
+    }
+
+    #[test]
+    fn what_comes_too_late_is_an_error() {
+        let ms = Duration::from_millis;
+        let mut health = Health::default();
+        [500, 501].into_iter().for_each(|time| health.pat(ms(time)));
+        [499, 2_000, 600].into_iter().for_each(|time| health.pmt(ms(time)));
+        [Some(ms(100)), Some(ms(101)), None].into_iter().for_each(|time| health.pcr(time));
+        assert_eq!((health.pat_errors, health.pmt_errors, health.pcr_errors), (1, 2, 2));
+        assert_eq!(health.pmt_interval, Interval { last: ms(600), max: ms(2_000) });
+        health.start_session();
+        assert_eq!((health.pmt_errors, health.pmt_interval), (2, Interval::default()));
     }
 }

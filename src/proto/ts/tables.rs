@@ -37,6 +37,7 @@ struct Program {
 /// What matters of the program that decides where receivers may begin: the first with video, else the first with audio.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Main {
+    pub map_pid: Option<u16>,
     pub video_pid: Option<u16>,
     pub audio_pid: Option<u16>,
     pub pcr_pid: Option<u16>,
@@ -167,10 +168,14 @@ impl Tables {
     }
 
     fn choose_main(&mut self) {
-        let maps = || self.programs.iter().filter_map(|program| program.map.as_ref());
-        let with_video = maps().find(|map| map.video_pid.is_some());
-        let main = with_video.or_else(|| maps().find(|map| map.audio_pid.is_some()));
+        let maps =
+            || self.programs.iter().filter_map(|program| Some((program.map_pid, program.map.as_ref()?)));
+        let with_video = maps().find(|(_, map)| map.video_pid.is_some());
+        let main = with_video.or_else(|| maps().find(|(_, map)| map.audio_pid.is_some()));
+        let map_pid = main.map(|(map_pid, _)| map_pid);
+        let main = main.map(|(_, map)| map);
         self.main = Main {
+            map_pid,
             video_pid: main.and_then(|map| map.video_pid),
             audio_pid: main.and_then(|map| map.audio_pid),
             pcr_pid: main.map(|map| map.pcr_pid),

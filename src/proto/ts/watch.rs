@@ -27,6 +27,7 @@ pub(crate) struct Watch {
     started: Option<Instant>,
     last_packet: Option<Instant>,
     last_pat: Option<Instant>,
+    last_pmt: Option<Instant>,
     last_keyframe: Option<Instant>,
     /// Which MPEG video the keyframes are, if they are any.
     mpeg_video: Option<VideoCodec>,
@@ -119,16 +120,15 @@ impl Watch {
             && let Some(last) = self.continuity.replace_pcr(pid, pcr)
             && self.tables.main().pcr_pid == Some(pid)
             && !packet.discontinuity()
-            && let Some(micros) = pcr.micros_since(last)
         {
-            health.pcr_interval.record(Duration::from_micros(micros));
-            health.see(pcr, last, now);
+            let micros = pcr.micros_since(last);
+            health.pcr(micros.map(Duration::from_micros));
+            if micros.is_some() {
+                health.see(pcr, last, now);
+            }
         }
-        if pid == PID_PAT
-            && packet.unit_start()
-            && let Some(last) = self.last_pat.replace(now)
-        {
-            health.pat_interval.record(now.saturating_duration_since(last));
+        if packet.unit_start() {
+            self.table(pid, now, health);
         }
         self.tables.take(packet, verdict, health);
         if self.tables.main().video_pid == Some(pid) && packet.unit_start() && packet.random_access() {
@@ -138,6 +138,16 @@ impl Watch {
             (true, true) => Video::FrameStart,
             (true, false) if packet.has_payload() => Video::FrameRest,
             _ => Video::Other,
+        }
+    }
+
+    /// A section may begin on `pid`.
+    fn table(&mut self, pid: u16, now: Instant, health: &mut Health) {
+        let since = |last: Option<Instant>| last.map(|last| now.saturating_duration_since(last));
+        if pid == PID_PAT {
+            since(self.last_pat.replace(now)).into_iter().for_each(|interval| health.pat(interval));
+        } else if self.tables.main().map_pid == Some(pid) {
+            since(self.last_pmt.replace(now)).into_iter().for_each(|interval| health.pmt(interval));
         }
     }
 

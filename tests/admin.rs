@@ -1,0 +1,216 @@
+//! The admin port of a real node, asked over real sockets.
+
+mod util;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::Value;
+use tsstream::demo::Looper;
+use util::node::Node;
+use util::publish::Publisher;
+use util::raw::{ask, dial};
+use util::receive::{Protocol, Receiver};
+use util::{SOON, wait_until, wait_until_within};
+
+const NODE: &str = "[app]\nNode = tower\n[backstream]\nProtocol = TCP\nBind = 127.0.0.1\nPort = 0\n\
+    [backstream.two]\nPort = 0\n[custom]\nBind = 127.0.0.1\nPort = 0\n[admin]\nPort = 0\n";
+
+fn request(address: SocketAddr, method: &str, path: &str) -> String {
+    ask(address, &format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\n\r\n"))
+}
+
+fn get(address: SocketAddr, path: &str) -> String {
+    let answer = request(address, "GET", path);
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
+    assert!(head.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
+    body.to_owned()
+}
+
+fn get_json(address: SocketAddr, path: &str) -> Value {
+    serde_json::from_str(&get(address, path)).expect("JSON")
+}
+
+/// The value of a metric with its labels, if it is there.
+fn metric(text: &str, name: &str) -> Option<f64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.map(|number| number.parse().expect("a number"))
+}
+
+#[track_caller]
+fn is(answer: &str, status: u16) {
+    assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "expected {status}: {answer}");
+}
+
+/// Publishes the test picture, as fast as asked for it, until `done`.
+#[track_caller]
+fn publish_until(publisher: &mut Publisher, looper: &mut Looper, what: &str, mut done: impl FnMut() -> bool) {
+    wait_until(what, || {
+        let burst = looper.next().expect("the picture has no end");
+        publisher.send(&burst.packets).unwrap();
+        done()
+    });
+}
+
+#[test]
+fn what_goes_through_a_node_is_counted() {
+    let node = Node::start(NODE);
+    let admin = node.address("admin");
+    let viewer = Receiver::open(node.address("custom"), &Protocol::WebSocket("/".into()));
+    let player = Receiver::open(node.address("custom"), &Protocol::Http("/live.ts".into()));
+    let (mut publisher, mut looper) = (Publisher::tcp(node.address("backstream")), Looper::default());
+    let mut text = String::new();
+    publish_until(&mut publisher, &mut looper, "all that is counted", || {
+        text = get(admin, "/metrics");
+        let value = |name| metric(&text, name).unwrap_or_else(|| panic!("{name} is missing: {text}"));
+        value("tsstream_stream_live{stream=\"live\"}") == 1.0
+            && value("tsstream_stream_packets_total{stream=\"live\"}") > 100.0
+            && value("tsstream_stream_input_bytes_per_second{stream=\"live\"}") > 0.0
+            && value("tsstream_stream_output_bytes_per_second{stream=\"live\"}") > 0.0
+            && value("tsstream_stream_keyframe_interval_seconds{stream=\"live\"}") > 0.0
+            && value("tsstream_stream_pmt_interval_max_seconds{stream=\"live\"}") > 0.0
+            && value("tsstream_stream_pcr_interval_seconds{stream=\"live\"}") > 0.0
+            && value("tsstream_stream_receivers{stream=\"live\",protocol=\"websocket\"}") == 1.0
+            && value("tsstream_stream_receivers{stream=\"live\",protocol=\"http\"}") == 1.0
+            && value("tsstream_receiver_lag_seconds_count{stream=\"live\"}") > 2.0
+            && value("tsstream_thread_busy_seconds_total{thread=\"worker 0\"}") > 0.0
+    });
+    let value = |name: &str| metric(&text, name).unwrap_or_else(|| panic!("{name} is missing: {text}"));
+    assert_eq!(value("tsstream_stream_live{stream=\"two\"}"), 0.0);
+    assert_eq!(value("tsstream_stream_sync_losses_total{stream=\"live\"}"), 0.0);
+    assert_eq!(value("tsstream_stream_publisher_connected{stream=\"live\"}"), 1.0);
+    assert!(value("process_open_fds") > 10.0 && value("process_resident_memory_bytes") > 1e6);
+    assert!(value("process_cpu_seconds_total") > 0.0 && value("process_start_time_seconds") > 1e9);
+    for thread in ["ingest", "worker 0", "front"] {
+        assert!(value(&format!("tsstream_thread_turns_total{{thread=\"{thread}\"}}")) > 0.0);
+    }
+    assert!(text.contains("tsstream_stream_info{stream=\"live\",video=\"mpeg"), "{text}");
+
+    let said = get_json(admin, "/api/streams");
+    assert_eq!((&said["node"]["name"], &said["streams"][1]["name"]), (&"tower".into(), &"two".into()));
+    let live = &said["streams"][0];
+    assert_eq!((&live["live"], &live["receivers"]["websocket"]), (&true.into(), &1.into()));
+    assert!(live["publisher"].as_str().unwrap().starts_with("127.0.0.1:"), "{said}");
+    assert!(live["input"]["bits_per_second"].as_u64().unwrap() > 0, "{said}");
+
+    // They leave, each in its way; what they had been sent stays counted.
+    drop((viewer, player));
+    drop(publisher);
+    let sent = value("tsstream_stream_output_bytes_total{stream=\"live\"}");
+    wait_until("the departures", || {
+        text = get(admin, "/metrics");
+        let left = |reason: &str| {
+            let name = format!("tsstream_stream_disconnects_total{{stream=\"live\",reason=\"{reason}\"}}");
+            metric(&text, &name).unwrap()
+        };
+        left("closed") + left("reset") == 2.0
+            && metric(&text, "tsstream_stream_live{stream=\"live\"}") == Some(0.0)
+    });
+    assert!(metric(&text, "tsstream_stream_output_bytes_total{stream=\"live\"}").unwrap() >= sent);
+    assert_eq!(metric(&text, "tsstream_stream_receivers{stream=\"live\",protocol=\"http\"}"), Some(0.0));
+}
+
+#[test]
+fn damage_is_counted_by_pid() {
+    let node = Node::start(NODE);
+    let admin = node.address("admin");
+    let (mut publisher, mut looper) = (Publisher::tcp(node.address("backstream")), Looper::default());
+    publish_until(&mut publisher, &mut looper, "a stream", || {
+        metric(&get(admin, "/metrics"), "tsstream_stream_live{stream=\"live\"}") == Some(1.0)
+    });
+    // One packet that comes three times is one error; then one marked as damaged, then the stream shifts.
+    let mut damage = looper.next().expect("the picture has no end").packets.to_vec();
+    let packet: Vec<u8> = damage.chunks(188).find(|packet| packet[3] & 0x10 != 0).unwrap().to_vec();
+    let pid = u16::from_be_bytes([packet[1] & 0x1f, packet[2]]);
+    let mut marked = packet.clone();
+    marked[1] |= 0x80;
+    damage.extend([&*packet, &packet, &packet, &marked].concat());
+    damage.extend_from_slice(&looper.next().expect("the picture has no end").packets);
+    damage.extend([0; 100]);
+    publisher.send(&damage).unwrap();
+    let mut text = String::new();
+    publish_until(&mut publisher, &mut looper, "the damage", || {
+        text = get(admin, "/metrics");
+        metric(&text, "tsstream_stream_sync_losses_total{stream=\"live\"}") == Some(1.0)
+    });
+    assert_eq!(metric(&text, "tsstream_stream_transport_errors_total{stream=\"live\"}"), Some(1.0));
+    assert!(metric(&text, "tsstream_stream_dropped_bytes_total{stream=\"live\"}").unwrap() >= 100.0);
+    let by_pid = format!("tsstream_stream_pid_continuity_errors_total{{stream=\"live\",pid=\"{pid:#06x}\"}}");
+    let total = metric(&text, "tsstream_stream_continuity_errors_total{stream=\"live\"}").unwrap();
+    let of_pid = metric(&text, &by_pid).unwrap_or_else(|| panic!("{by_pid} is missing: {text}"));
+    assert!(of_pid >= 1.0 && of_pid <= total, "{of_pid} of {total}");
+}
+
+#[test]
+fn ready_while_there_is_something_to_be_seen_and_healthy_all_the_time() {
+    let node = Node::start(NODE);
+    let admin = node.address("admin");
+    assert_eq!(get_json(admin, "/healthz")["healthy"], true);
+    is(&request(admin, "GET", "/readyz"), 503);
+    let (mut publisher, mut looper) = (Publisher::tcp(node.address("backstream")), Looper::default());
+    let mut answer = String::new();
+    publish_until(&mut publisher, &mut looper, "the node to be ready", || {
+        answer = request(admin, "GET", "/readyz");
+        answer.starts_with("HTTP/1.1 200 ")
+    });
+    assert!(answer.ends_with("{\"ready\":true,\"fresh\":[\"live\"]}"), "{answer}");
+    // The publisher is still there, but says nothing: a load balancer had better send viewers elsewhere.
+    wait_until("the stream to be stale", || request(admin, "GET", "/readyz").starts_with("HTTP/1.1 503 "));
+    is(&request(admin, "HEAD", "/healthz"), 200);
+}
+
+#[test]
+fn pages_of_other_sites_are_refused() {
+    let node = Node::start(NODE);
+    let admin = node.address("admin");
+    let with = |path: &str, fields: &str| ask(admin, &format!("GET {path} HTTP/1.1\r\n{fields}\r\n\r\n"));
+    let local = format!("Host: {admin}");
+    is(&with("/api/streams", &local), 200);
+    is(&with("/api/streams", "Host: localhost"), 200);
+    for path in ["/", "/metrics", "/healthz", "/api/streams"] {
+        is(&with(path, "Host: rebound.example"), 403);
+        is(&with(path, &format!("{local}\r\nOrigin: https://a.example")), 403);
+        is(&with(path, &format!("{local}\r\nSec-Fetch-Site: cross-site")), 403);
+    }
+    node.wait_for("[admin] 127.0.0.1 was answered 403");
+    let preflight =
+        format!("OPTIONS /api/streams HTTP/1.1\r\n{local}\r\nAccess-Control-Request-Method: DELETE\r\n\r\n");
+    let answer = ask(admin, &preflight);
+    is(&answer, 405);
+    assert!(!answer.contains("Access-Control-Allow"), "{answer}");
+}
+
+#[test]
+fn who_asks_amiss_or_never_ends_disturbs_nobody() {
+    let node = Node::start(NODE);
+    let admin = node.address("admin");
+    is(&ask(admin, "nonsense\r\n\r\n"), 400);
+    is(&ask(admin, &format!("GET / HTTP/1.1\r\nHost: {admin}\r\nA: {}", "x".repeat(9_000))), 431);
+    is(&ask(admin, &format!("GET / HTTP/1.1\r\nHost: {admin}\r\nContent-Length: 9\r\n\r\n")), 400);
+    is(&request(admin, "POST", "/metrics"), 400);
+    is(&request(admin, "DELETE", "/metrics"), 405);
+    is(&request(admin, "GET", "/nothing"), 404);
+    let before = node.descriptors();
+    // Far more than there is room for, none of whom says anything: those who ask are answered, and these are closed.
+    let idle: Vec<_> = (0..300).map(|_| dial(admin)).collect();
+    assert_eq!(get_json(admin, "/healthz")["healthy"], true);
+    wait_until("the idle ones to be gone", || node.descriptors() <= before + 2);
+    drop(idle);
+}
+
+#[test]
+fn a_node_that_is_stopped_for_a_while_is_not_sick() {
+    use nix::sys::signal::Signal;
+    let node = Node::start(NODE);
+    let admin = node.address("admin");
+    assert_eq!(get_json(admin, "/healthz")["healthy"], true);
+    node.signal(Signal::SIGSTOP);
+    std::thread::sleep(Duration::from_secs(11));
+    node.signal(Signal::SIGCONT);
+    assert_eq!(get_json(admin, "/healthz")["healthy"], true);
+    wait_until_within(SOON, "its threads to have turned", || {
+        let said = get_json(admin, "/api/streams");
+        let threads = said["node"]["threads"].as_array().unwrap();
+        threads.iter().all(|thread| thread["silent_seconds"].as_f64().unwrap() < 3.0)
+    });
+}
