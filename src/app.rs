@@ -144,7 +144,9 @@ impl App {
         if let Some(admin) = &self.admin {
             let address = admin.address();
             let host = SocketAddr::new(reachable(address.ip()), address.port());
-            lines.push_str(&format!("  admin              http://{host}/\n"));
+            lines.push_str(&format!(
+                "  admin              http://{host}/   in a terminal: tsstream top {host}\n"
+            ));
         }
         if let Some(monitor) = &self.monitor {
             let address = monitor.address();
@@ -185,6 +187,7 @@ impl App {
         let places = Places::new(config.clients_max, config.clients_per_ip_max);
         let parts = Parts { identity, input: Arc::clone(&input), metrics: Arc::clone(&metrics), places };
         let (workers, senders) = workers(&config, &parts, &to_ingest)?;
+        let worker_count = senders.len();
         let balance = Balance::new(senders.clone());
         let hops = hops(&config, own, &metrics, balance.clone(), &to_ingest)?;
         let (hops, to_hops) = hops;
@@ -211,7 +214,7 @@ impl App {
         threads.push((spawn("hops".into(), move || hops.run())?, to_hops));
         if let Some(admin) = admin {
             admin
-                .start(source.clone())
+                .start(source.clone(), all_senders[..worker_count].to_vec(), to_ingest.clone())
                 .map_err(|error| StartError::System("the admin port can't be started", error))?;
         }
         if let Some(url) = &config.monitor

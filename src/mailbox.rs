@@ -16,6 +16,7 @@ use crate::chunk::SharedChunk;
 use crate::front;
 use crate::hops;
 use crate::ingest;
+use crate::inquiry::{Inquiry, OfWorker};
 use crate::metrics::OutputMetrics;
 use crate::proto::relay::Path;
 use crate::proto::ts::Codecs;
@@ -43,6 +44,8 @@ pub enum ToWorker {
     Status(StreamId, Arc<StreamStatus>),
     /// The configuration has been read again: what the worker runs on from now on.
     Settings(Arc<Settings>),
+    /// From the admin port: to be answered bit by bit.
+    Inquiry(Inquiry<OfWorker>),
     /// From front: say goodbye to every receiver, then end.
     Drain,
     /// From front: end now.
@@ -153,6 +156,8 @@ pub enum ToIngest {
     Resolved(usize, Addresses),
     /// The configuration has been read again.
     Renew(Box<ingest::Renewal>),
+    /// From the admin port: part with the publisher of the stream.
+    Dismiss(Inquiry<StreamId>),
     /// From front: end now.
     Stop,
 }

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use tsstream::app::App;
 use tsstream::config::{self, Loaded, Problem};
 use tsstream::demo::{self, Publisher};
-use tsstream::{limits, logging};
+use tsstream::{limits, logging, top};
 
 /// Read when no `-c` is given.
 const DEFAULT_CONFIG: &str = "conf/app.conf";
@@ -30,6 +30,14 @@ struct Arguments {
 enum Command {
     /// Run a node that publishes a moving test picture to itself
     Demo,
+    /// Show what goes through a node, live, from its admin port
+    Top {
+        /// The admin port, HOST:PORT [default: what the configuration says]
+        address: Option<String>,
+        /// Print one frame and exit
+        #[arg(long)]
+        once: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -44,6 +52,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), String> {
+    if let Some(Command::Top { address: Some(address), once }) = &arguments.command {
+        return show(address, *once);
+    }
     let is_demo = matches!(arguments.command, Some(Command::Demo));
     let read = {
         let path = arguments.config.clone();
@@ -53,6 +64,11 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         lines.join("\n")
     })?;
+    if let Some(Command::Top { address: None, once }) = &arguments.command {
+        let configured = config.admin.filter(|address| address.port() != 0).map(top::reachable);
+        let address = configured.ok_or("the configuration has no [admin] Port: tsstream top HOST:PORT")?;
+        return show(&address, *once);
+    }
     if arguments.test {
         warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
         println!("the configuration is good");
@@ -75,6 +91,11 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     drop(picture);
     log.flush();
     outcome
+}
+
+/// `tsstream top`.
+fn show(address: &str, once: bool) -> Result<(), String> {
+    if once { top::once(address) } else { top::run(address) }
 }
 
 fn load(path: Option<&Path>, is_demo: bool) -> Result<Loaded, Vec<Problem>> {

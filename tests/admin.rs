@@ -9,7 +9,7 @@ use serde_json::Value;
 use tsstream::demo::Looper;
 use util::node::Node;
 use util::publish::Publisher;
-use util::raw::{ask, dial};
+use util::raw::{Frames, ask, dial};
 use util::receive::{Protocol, Receiver};
 use util::{SOON, wait_until, wait_until_within};
 
@@ -213,4 +213,133 @@ fn a_node_that_is_stopped_for_a_while_is_not_sick() {
         let threads = said["node"]["threads"].as_array().unwrap();
         threads.iter().all(|thread| thread["silent_seconds"].as_f64().unwrap() < 3.0)
     });
+}
+
+fn clients(admin: SocketAddr, query: &str) -> Value {
+    get_json(admin, &format!("/api/clients{query}"))
+}
+
+fn ids(said: &Value) -> Vec<String> {
+    let clients = said["clients"].as_array().expect("a list");
+    clients.iter().map(|client| client["id"].as_str().expect("an id").to_owned()).collect()
+}
+
+#[test]
+fn receivers_are_listed_page_by_page_each_once() {
+    let node = Node::start(&NODE.replace("[app]\n", "[app]\nWorkers = 3\n"));
+    let (admin, custom) = (node.address("admin"), node.address("custom"));
+    let viewers: Vec<Receiver> = (0..25)
+        .map(|number| {
+            let stream = if number % 5 == 0 { "two" } else { "live" };
+            Receiver::open(custom, &Protocol::WebSocket(format!("/{stream}")))
+        })
+        .collect();
+    // One that only asks for the page is no receiver.
+    let idle = dial(custom);
+    wait_until("all receivers", || ids(&clients(admin, "?limit=500")).len() == 25);
+    let all = clients(admin, "");
+    assert_eq!((&all["missing_workers"], &all["next"]), (&0.into(), &Value::Null), "{all}");
+    let one = &all["clients"][0];
+    assert_eq!((&one["protocol"], &one["address"]), (&"websocket".into(), &"127.0.0.1".into()));
+    assert!(one["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{one}");
+
+    let (mut paged, mut query) = (Vec::new(), "?limit=4".to_owned());
+    while paged.len() < 100 {
+        let page = clients(admin, &query);
+        paged.extend(ids(&page));
+        let Some(next) = page["next"].as_str() else { break };
+        query = format!("?limit=4&after={next}");
+    }
+    assert_eq!(paged, ids(&all), "the pages are the whole");
+    assert_eq!(ids(&clients(admin, "?stream=two")).len(), 5);
+    assert_eq!(ids(&clients(admin, "?order=worst&limit=3")).len(), 3);
+    for query in ["?limit=501", "?stream=three", "?after=x", "?order=best", "?page=2"] {
+        is(&request(admin, "GET", &format!("/api/clients{query}")), 400);
+    }
+    drop((viewers, idle));
+}
+
+#[test]
+fn an_operator_parts_with_a_receiver_and_with_nobody_else() {
+    let node = Node::start(NODE);
+    let (admin, custom) = (node.address("admin"), node.address("custom"));
+    let mut socket = Frames::open(custom, "/");
+    let id = {
+        let mut said = Value::Null;
+        wait_until("the receiver", || {
+            said = clients(admin, "");
+            ids(&said).len() == 1
+        });
+        ids(&said).remove(0)
+    };
+    let other = Receiver::open(custom, &Protocol::Http("/live.ts".into()));
+    wait_until("the other", || ids(&clients(admin, "")).len() == 2);
+    // A page of another site can't.
+    let delete = format!("DELETE /api/clients/{id} HTTP/1.1\r\n");
+    is(&ask(admin, &format!("{delete}Host: {admin}\r\nOrigin: http://a.example\r\n\r\n")), 403);
+    is(&ask(admin, &format!("{delete}Host: a.example\r\n\r\n")), 403);
+    assert_eq!(ids(&clients(admin, "")).len(), 2);
+
+    is(&request(admin, "DELETE", &format!("/api/clients/{id}")), 204);
+    assert_eq!(socket.close_code(), 1001);
+    node.wait_for("(WebSocket): disconnected by the operator");
+    wait_until("it to be gone", || ids(&clients(admin, "")).len() == 1);
+    // Who comes next may get its place at the worker, but not its id.
+    let third = Receiver::open(custom, &Protocol::WebSocket("/".into()));
+    wait_until("the third", || ids(&clients(admin, "")).len() == 2);
+    is(&request(admin, "DELETE", &format!("/api/clients/{id}")), 404);
+    for id in ["0-0-99", "9-0-0", "x", ""] {
+        is(&request(admin, "DELETE", &format!("/api/clients/{id}")), 404);
+    }
+    assert_eq!(ids(&clients(admin, "")).len(), 2);
+    let gone = "tsstream_stream_disconnects_total{stream=\"live\",reason=\"operator\"}";
+    wait_until("it to be counted", || metric(&get(admin, "/metrics"), gone) == Some(1.0));
+    drop((other, third));
+}
+
+#[test]
+fn an_operator_parts_with_a_publisher_and_viewers_go_on_with_the_next() {
+    let node = Node::start(NODE);
+    let (admin, input) = (node.address("admin"), node.address("backstream"));
+    is(&request(admin, "DELETE", "/api/streams/live/publisher"), 404);
+    is(&request(admin, "DELETE", "/api/streams/none/publisher"), 404);
+    let viewer = Receiver::open(node.address("custom"), &Protocol::WebSocket("/".into()));
+    let (mut publisher, mut looper) = (Publisher::tcp(input), Looper::default());
+    publish_until(&mut publisher, &mut looper, "the viewer to see it", || viewer.length() > 10_000);
+    is(&request(admin, "DELETE", "/api/streams/live/publisher"), 204);
+    node.wait_for("disconnected by the operator");
+    // Its connection is closed, which it notices at the latest when it writes on.
+    wait_until("the publisher to notice", || {
+        let burst = looper.next().expect("the picture has no end");
+        publisher.send(&burst.packets).is_err()
+    });
+    assert_eq!(get_json(admin, "/api/streams")["streams"][0]["publisher"], Value::Null);
+    let seen = viewer.length();
+    let (mut next, mut looper) = (Publisher::tcp(input), Looper::default());
+    publish_until(&mut next, &mut looper, "the viewer to see the next", || viewer.length() > seen + 10_000);
+}
+
+#[test]
+fn the_one_who_takes_nothing_is_the_worst() {
+    let node = Node::start(NODE);
+    let (admin, custom) = (node.address("admin"), node.address("custom"));
+    let stuck = Frames::open(custom, "/");
+    let address = stuck.socket.local_addr().unwrap().to_string();
+    let viewers: Vec<Receiver> =
+        (0..5).map(|_| Receiver::open(custom, &Protocol::WebSocket("/".into()))).collect();
+    let (mut publisher, mut looper) = (Publisher::tcp(node.address("backstream")), Looper::default());
+    let mut said = Value::Null;
+    publish_until(&mut publisher, &mut looper, "a lag", || {
+        said = clients(admin, "?order=worst&limit=1");
+        said["clients"][0]["lag_seconds"].as_f64().is_some_and(|lag| lag > 0.1)
+            && said["clients"][0]["peer"].as_str() == Some(&address)
+    });
+    assert_eq!(ids(&said).len(), 1);
+    wait_until("the lag among the metrics", || {
+        let text = get(admin, "/metrics");
+        let lag = metric(&text, "tsstream_stream_lag_max_seconds{stream=\"live\"}").unwrap();
+        let counted = metric(&text, "tsstream_receiver_lag_seconds_sum{stream=\"live\"}").unwrap();
+        lag > 0.1 && counted > 0.1
+    });
+    drop((stuck, viewers));
 }

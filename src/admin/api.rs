@@ -3,7 +3,7 @@
 //! Fields may be added at any time; none changes its meaning. Times are in seconds, rates in bits per second, counts
 //! since the node began.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -175,6 +175,42 @@ pub struct NextHop {
     pub bits_per_second: u64,
     /// Skips, and datagrams that could not be sent.
     pub drops: u64,
+}
+
+/// `GET /api/clients`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Clients {
+    /// In the order asked for.
+    pub clients: Vec<Client>,
+    /// If there may be more: to be given as `after` for the next page.
+    pub next: Option<String>,
+    /// Workers that were too busy to answer: theirs are missing.
+    pub missing_workers: usize,
+}
+
+/// A receiver.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Client {
+    /// For `DELETE /api/clients/ID`.
+    pub id: String,
+    /// Whose it is: that of the socket, or the one that a trusted proxy speaks for.
+    pub address: IpAddr,
+    /// The other end of the socket.
+    pub peer: SocketAddr,
+    /// `websocket`, `http`, `tcp`; `relay` is a node that pulls.
+    pub protocol: String,
+    /// The name of the stream.
+    pub stream: String,
+    /// Since it came.
+    pub seconds: f64,
+    /// Sent, with framing.
+    pub bytes: u64,
+    /// System calls that it took.
+    pub writes: u64,
+    /// While its socket takes no more; else 0.
+    pub lag_seconds: f64,
+    /// Times that it skipped to a later keyframe.
+    pub skips: u64,
 }
 
 /// `GET /healthz`.

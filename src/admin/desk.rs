@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::clients::Questions;
 use super::guard::{self, Names};
 use super::observer::Observer;
 use super::{exposition, health, streams};
@@ -25,6 +26,8 @@ const LOG_LINES: (u32, u32) = (10, 1);
 pub struct Desk {
     /// What there is to tell.
     pub observer: Observer,
+    /// What the other threads are asked.
+    pub questions: Questions,
     /// Whether the port is for this machine only: then nobody needs a name to ask it by.
     names: Names,
     metrics: Option<Recent>,
@@ -41,10 +44,10 @@ struct Recent {
 impl Desk {
     /// Of a port at `address`.
     #[must_use]
-    pub fn new(observer: Observer, address: IpAddr, now: Instant) -> Desk {
+    pub fn new(observer: Observer, questions: Questions, address: IpAddr, now: Instant) -> Desk {
         let names = if address.is_loopback() { Names::Local } else { Names::Any };
         let log = LogBudget::new(LOG_LINES.0, LOG_LINES.1, now);
-        Desk { observer, names, metrics: None, streams: None, log }
+        Desk { observer, questions, names, metrics: None, streams: None, log }
     }
 
     fn show(&mut self, request: &Request, now: Instant) -> Answer {
@@ -72,6 +75,22 @@ impl Desk {
     }
 }
 
+impl Desk {
+    /// `DELETE`.
+    fn part(&mut self, path: &str, now: Instant) -> Reception {
+        let publisher_of =
+            path.strip_prefix("/api/streams/").and_then(|rest| rest.strip_suffix("/publisher"));
+        match (path.strip_prefix("/api/clients/"), publisher_of) {
+            (Some(id), _) => later(self.questions.part_with_client(id, now)),
+            (_, Some(name)) => {
+                let layout = self.observer.source().layout.value();
+                later(self.questions.part_with_publisher(name, &layout, now))
+            }
+            _ => Reception::Answered(not_allowed()),
+        }
+    }
+}
+
 impl web::Desk for Desk {
     /// Nothing that is asked has a body; one that comes all the same is read up to here and not looked at.
     const BODY_BYTES_MAX: usize = 1024;
@@ -86,10 +105,16 @@ impl web::Desk for Desk {
             Ok(BodyKind::None | BodyKind::Length(0)) => {}
             _ => return Reception::Answered(plain(Status::BadRequest, &[], "a request here has no body")),
         }
-        Reception::Answered(match request.method {
-            Method::Get | Method::Head => self.show(request, now),
-            _ => plain(Status::MethodNotAllowed, &[("Allow", "GET, HEAD")], "not for this path"),
-        })
+        let path = request.path.as_str();
+        match request.method {
+            Method::Get | Method::Head if path == "/api/clients" => {
+                let layout = self.observer.source().layout.value();
+                later(self.questions.clients(request.method, &request.query, &layout, now))
+            }
+            Method::Get | Method::Head => Reception::Answered(self.show(request, now)),
+            Method::Delete => self.part(path, now),
+            _ => Reception::Answered(not_allowed()),
+        }
     }
 
     /// No body is ever asked for.
@@ -104,11 +129,21 @@ impl web::Desk for Desk {
         plain(status, &[], words)
     }
 
-    fn ready(&mut self, _: Ticket, _: Instant) -> Option<Answer> {
-        None
+    fn ready(&mut self, ticket: Ticket, now: Instant) -> Option<Answer> {
+        self.questions.ready(ticket, &self.observer.source().layout.value(), now)
     }
 
-    fn forget(&mut self, _: Ticket) {}
+    fn forget(&mut self, ticket: Ticket) {
+        self.questions.forget(ticket);
+    }
+}
+
+fn later(asked: Result<Ticket, Answer>) -> Reception {
+    asked.map_or_else(Reception::Answered, Reception::Later)
+}
+
+fn not_allowed() -> Answer {
+    plain(Status::MethodNotAllowed, &[("Allow", "GET, HEAD, DELETE")], "not for this path")
 }
 
 /// What is at `/`.
@@ -117,6 +152,9 @@ GET /metrics        Prometheus
 GET /healthz        200 if every thread turns, else 503
 GET /readyz         200 if some stream can be played, else 503
 GET /api/streams    the node, its streams and next hops
+GET /api/clients    receivers; ?stream=NAME &limit=100 &after=ID &order=id|worst
+DELETE /api/clients/ID                disconnects a receiver
+DELETE /api/streams/NAME/publisher    disconnects the publisher
 ";
 
 fn recent(recent: &mut Option<Recent>, now: Instant, make: impl FnOnce() -> Vec<u8>) -> Body {
@@ -132,7 +170,8 @@ fn recent(recent: &mut Option<Recent>, now: Instant, make: impl FnOnce() -> Vec<
     }
 }
 
-fn json(value: &impl Serialize) -> Vec<u8> {
+/// Text of our own types.
+pub fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("our own types have nothing that JSON can't say")
 }
 

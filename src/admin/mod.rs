@@ -5,9 +5,11 @@
 //!
 //! ```text
 //! counters ─► observer (each second) ─► exposition, streams, health ─► /metrics, /api/streams, /healthz, /readyz
+//! clients ◄─► workers, ingest (by messages) ─► /api/clients, DELETE
 //! ```
 
 pub mod api;
+mod clients;
 mod desk;
 mod exposition;
 mod guard;

@@ -6,10 +6,12 @@ use std::thread;
 use std::time::Instant;
 
 use mio::net::TcpListener;
-use mio::{Events, Poll};
+use mio::{Events, Poll, Token};
 
+use super::clients::{MAIL_MAX, Questions};
 use super::desk::Desk;
 use super::observer::Observer;
+use crate::mailbox::{Sender, ToIngest, ToWorker, mailbox};
 use crate::monitor::Source;
 use crate::net::{self, BindError};
 use crate::web::Server;
@@ -17,6 +19,8 @@ use crate::web::Server;
 /// Connections at once: a few programs ask, each for a moment. With the bounds of a head and of answers not yet taken,
 /// some 20 MiB at worst.
 const CONNECTIONS_MAX: usize = 64;
+
+const MAIL: Token = Token(Server::<Desk>::FIRST_FREE_TOKEN);
 
 /// The admin port, listening and not answering yet.
 #[derive(Debug)]
@@ -42,18 +46,29 @@ impl Admin {
         self.address
     }
 
-    /// Starts the thread, which ends with the process. Should it fail, the node goes on without it.
+    /// Starts the thread, which ends with the process. Should it fail, the node goes on without it. It tells what
+    /// `source` counts, and asks `workers` and `ingest`.
     ///
     /// # Errors
     /// When the system gives no thread or no descriptor.
-    pub fn start(self, source: Source) -> io::Result<()> {
+    pub fn start(
+        self,
+        source: Source,
+        workers: Vec<Sender<ToWorker>>,
+        ingest: Sender<ToIngest>,
+    ) -> io::Result<()> {
         let now = clock();
-        let desk = Desk::new(Observer::new(source, now), self.address.ip(), now);
-        let mut server = Server::new(Poll::new()?, self.listener, CONNECTIONS_MAX, desk, now)?;
+        let poll = Poll::new()?;
+        let (reply, mail) = mailbox(MAIL_MAX, poll.registry(), MAIL)?;
+        let questions = Questions::new(workers, ingest, mail, reply);
+        let desk = Desk::new(Observer::new(source, now), questions, self.address.ip(), now);
+        let mut server = Server::new(poll, self.listener, CONNECTIONS_MAX, desk, now)?;
         let run = move || {
             let mut events = Events::with_capacity(CONNECTIONS_MAX);
             loop {
-                let due = server.desk.observer.due().saturating_duration_since(clock());
+                let look = server.desk.observer.due();
+                let due = server.desk.questions.due().map_or(look, |due| due.min(look));
+                let due = due.saturating_duration_since(clock());
                 if let Err(error) = server.turn(&mut events, Some(due)) {
                     return log::error!("the admin port has ended: {error}");
                 }
@@ -61,6 +76,8 @@ impl Admin {
                 if now >= server.desk.observer.due() {
                     server.desk.observer.look(now);
                 }
+                server.desk.questions.hear();
+                server.answer_waiting(now);
             }
         };
         thread::Builder::new().name("admin".into()).spawn(run).map(drop)

@@ -270,7 +270,9 @@ impl Hops {
                     self.tcp.iter_mut().for_each(TcpHop::end);
                 }
                 ToWorker::Stop => return ControlFlow::Break(()),
-                ToWorker::Newcomer(_) => debug_assert!(false, "the hops thread serves nobody"),
+                ToWorker::Newcomer(_) | ToWorker::Inquiry(_) => {
+                    debug_assert!(false, "the hops thread serves nobody");
+                }
             }
         }
         ControlFlow::Continue(())

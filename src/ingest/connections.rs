@@ -9,6 +9,7 @@ use slab::Slab;
 use crate::ingest::gate::Refusal;
 use crate::ingest::http::{HttpConnection, HttpPort};
 use crate::ingest::stream::Admission;
+use crate::ingest::streams::Streams;
 use crate::ingest::tcp::{Inlet, TcpPublisher};
 use crate::ingest::{Progress, Turn};
 use crate::mailbox::StreamId;
@@ -62,7 +63,7 @@ impl Connections {
         let Some(token) = self.register(&mut socket, peer, turn) else { return };
         self.connections.insert(Connection::Tcp(TcpPublisher { inlet: Inlet::new(socket), stream }));
         turn.streams.begin(stream, token, peer, turn.now);
-        self.close_orphans(turn);
+        self.close_orphans(turn.streams);
     }
 
     /// Waits for what `peer` requests.
@@ -94,7 +95,7 @@ impl Connections {
         if progress == Progress::Closed {
             self.close(token);
         }
-        self.close_orphans(turn);
+        self.close_orphans(turn.streams);
         progress
     }
 
@@ -104,12 +105,12 @@ impl Connections {
             Connection::Tcp(_) => true,
             Connection::Http(connection) => connection.tick(turn) != Progress::Closed,
         });
-        self.close_orphans(turn);
+        self.close_orphans(turn.streams);
     }
 
     /// Closes those that have lost their stream.
-    fn close_orphans(&mut self, turn: &mut Turn) {
-        while let Some(token) = turn.streams.orphan() {
+    pub fn close_orphans(&mut self, streams: &mut Streams) {
+        while let Some(token) = streams.orphan() {
             if self.owns(token) {
                 self.close(token);
             }

@@ -41,6 +41,7 @@ use crate::ingest::stream::Outlet;
 use crate::ingest::streams::Streams;
 use crate::ingest::timer::Timer;
 use crate::ingest::wall::Wall;
+use crate::inquiry::ToAdmin;
 use crate::mailbox::{Mailbox, Sender, StreamId, ToIngest, ToWorker, mailbox};
 use crate::metrics::InputMetrics;
 use crate::net::BindError;
@@ -301,6 +302,12 @@ impl Loop {
                 ToIngest::Unsubscribe(worker, stream) => self.streams.unsubscribe(worker, stream),
                 ToIngest::Resolved(who, addresses) => self.pulls.resolved(who, addresses, now),
                 ToIngest::Renew(renewal) => self.renew(*renewal, now),
+                ToIngest::Dismiss(inquiry) => {
+                    let outcome = self.streams.dismiss(inquiry.question, now);
+                    self.connections.close_orphans(&mut self.streams);
+                    let done = ToAdmin::Done(inquiry.ticket, outcome);
+                    inquiry.answer(done);
+                }
                 ToIngest::Stop => {
                     self.streams.stop(now);
                     return ControlFlow::Break(());

@@ -24,6 +24,8 @@ pub enum Departure {
     Malformed,
     /// None of its upstreams can be had.
     NoUpstream,
+    /// An operator has asked for it, by the admin port.
+    Dismissed,
     /// The program ends.
     Stopped,
 }
@@ -57,6 +59,7 @@ impl fmt::Display for Departure {
             Departure::Failed(error) => write!(f, "{error}"),
             Departure::Malformed => write!(f, "malformed body"),
             Departure::NoUpstream => write!(f, "no upstream can be had"),
+            Departure::Dismissed => write!(f, "disconnected by the operator"),
             Departure::Stopped => write!(f, "stopped here"),
         }
     }

@@ -12,6 +12,7 @@ use crate::ingest::framer::NotPackets;
 use crate::ingest::report::Departure;
 use crate::ingest::stream::{Admission, Outlet, Publisher, Stream};
 use crate::ingest::wall::Wall;
+use crate::inquiry::Outcome;
 use crate::mailbox::{StreamId, WorkerId};
 use crate::metrics::{InputMetrics, StreamInputMetrics};
 use crate::proto::relay::{Path, Stamp};
@@ -221,6 +222,21 @@ impl Streams {
                 let silent = self.leave(StreamId(index), &Departure::Silent(timeout), now);
                 self.orphans.extend(silent.map(|publisher| publisher.socket));
             }
+        }
+    }
+
+    /// An operator wants the stream's publisher to go.
+    pub fn dismiss(&mut self, id: StreamId, now: Instant) -> Outcome {
+        match self.streams.get(id.0) {
+            Some(stream) if stream.settings.protocol == InputProtocol::Pull => Outcome::Pulled,
+            Some(_) => match self.leave(id, &Departure::Dismissed, now) {
+                Some(publisher) => {
+                    self.orphans.push(publisher.socket);
+                    Outcome::Done
+                }
+                None => Outcome::NobodyThere,
+            },
+            None => Outcome::NobodyThere,
         }
     }
 

@@ -106,6 +106,8 @@ pub struct Conn {
     pub announced: bool,
     /// It waits for the loop to call [`resume`](Self::resume).
     pub lined_up: bool,
+    /// So many had come to the worker before it.
+    pub number: u64,
     /// The receiver has shut its side of the connection. It may still take what it is sent, or be gone.
     half_closed: bool,
     admitted: Option<Admitted>,
@@ -183,6 +185,7 @@ impl Conn {
             leave: None,
             announced: false,
             lined_up: false,
+            number: 0,
             half_closed: false,
             admitted: None,
             state,
@@ -385,10 +388,20 @@ impl Conn {
         }
     }
 
-    /// The node is ending: says goodbye in the way of the protocol.
+    /// The node is ending.
     pub fn drain(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
+        self.part(Leave::NodeEnds, desk)
+    }
+
+    /// An operator wants it to go.
+    pub fn dismiss(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
+        self.part(Leave::Dismissed, desk)
+    }
+
+    /// Says goodbye in the way of the protocol.
+    fn part(&mut self, leave: Leave, desk: &mut Desk) -> Result<Next, Leave> {
         match &mut self.state {
-            State::Preface { .. } | State::Head { .. } => Err(Leave::NodeEnds),
+            State::Preface { .. } | State::Head { .. } => Err(leave),
             State::Answer { answer, .. } => {
                 answer.keep_alive = false;
                 Ok(Next::Wait)
@@ -396,11 +409,11 @@ impl Conn {
             State::Lingering { .. } => Ok(Next::Wait),
             State::Streaming(streaming, speech) => {
                 let goodbye = match speech {
-                    Speech::WebSocket { .. } => ws::close(CLOSE_GOING_AWAY, "the node is ending"),
+                    Speech::WebSocket { .. } => ws::close(CLOSE_GOING_AWAY, &leave.to_string()),
                     Speech::Ignored => Default::default(),
                 };
                 streaming.outbox.end(&goodbye);
-                self.leave.get_or_insert(Leave::NodeEnds);
+                self.leave.get_or_insert(leave);
                 self.pump_unless_blocked(desk)
             }
         }

@@ -11,6 +11,7 @@ pub mod pages;
 pub mod routes;
 pub mod shard;
 pub mod streaming;
+mod surveys;
 
 use std::collections::VecDeque;
 use std::io;
@@ -27,9 +28,11 @@ use directory::Directory;
 use leave::Leave;
 use shard::Shard;
 use streaming::Tally;
+use surveys::Surveys;
 
 use crate::config::{Buffer, IpList, ReceiverPort};
 use crate::identity::NodeId;
+use crate::inquiry::{Inquiry, OfWorker, Outcome, ToAdmin};
 use crate::logging::LogBudget;
 use crate::mailbox::{Mailbox, Newcomer, Sender, Served, Service, ToIngest, ToWorker, WorkerId, mailbox};
 use crate::metrics::{InputMetrics, OutputMetrics};
@@ -96,6 +99,7 @@ pub struct Worker {
     total: Total,
     census: Census,
     directory: Directory,
+    surveys: Surveys,
     id: WorkerId,
     phase: Phase,
 }
@@ -110,6 +114,7 @@ enum Phase {
 /// What a worker has done in its life.
 #[derive(Clone, Copy, Debug, Default)]
 struct Total {
+    newcomers: u64,
     receivers: u64,
     chunks: u64,
     sent: Tally,
@@ -147,6 +152,7 @@ impl Worker {
             total: Total::default(),
             census,
             directory,
+            surveys: Surveys::default(),
             id,
             phase: Phase::Serving,
         };
@@ -163,7 +169,7 @@ impl Worker {
             }
         }
         self.abandon();
-        let Total { receivers, chunks, sent } = self.total;
+        let Total { receivers, chunks, sent, .. } = self.total;
         log::info!(
             "worker {} ends: {receivers} receivers, {chunks} chunks in, {} writes and {} bytes out, {} skips",
             self.id.0,
@@ -187,6 +193,7 @@ impl Worker {
         self.empty_mailbox();
         self.fan_out();
         self.resume_unfinished();
+        self.surveys.go_on(&self.conns, &self.shard, self.id, self.now);
         if self.now >= self.tick_at {
             self.tick();
         }
@@ -196,7 +203,7 @@ impl Worker {
 
     /// How long the next turn may wait for an event.
     fn patience(&self) -> Option<Duration> {
-        if self.shard.is_dirty() || !self.resume.is_empty() {
+        if self.shard.is_dirty() || !self.resume.is_empty() || self.surveys.are_under_way() {
             return Some(Duration::ZERO);
         }
         Some(self.tick_at.saturating_duration_since(self.now))
@@ -234,6 +241,7 @@ impl Worker {
                 Some(ToWorker::Status(stream, status)) => self.shard.set_status(stream, status),
                 Some(ToWorker::Newcomer(newcomer)) => self.welcome(newcomer),
                 Some(ToWorker::Settings(settings)) => self.set_settings(settings),
+                Some(ToWorker::Inquiry(inquiry)) => self.hear(inquiry),
                 Some(ToWorker::Drain) => self.drain(),
                 Some(ToWorker::Stop) => self.phase = Phase::Stopped,
             }
@@ -251,12 +259,31 @@ impl Worker {
             return;
         }
         let key = self.conns.insert(Conn::new(newcomer, self.now));
+        self.conns[key].number = self.total.newcomers;
+        self.total.newcomers += 1;
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(&mut self.conns[key].socket, Token(key), interest) {
             log::error!("worker {}: a connection can't be watched: {error}", self.id.0);
             return self.end(key, Leave::NotWatched);
         }
         self.with(key, Conn::begin);
+    }
+
+    /// The admin port asks.
+    fn hear(&mut self, inquiry: Inquiry<OfWorker>) {
+        match inquiry.question {
+            OfWorker::Clients(selection) => self.surveys.begin(inquiry, selection),
+            OfWorker::Dismiss(id) => {
+                let conn = self.conns.get(id.key).filter(|conn| conn.number == id.number);
+                let is_there = conn.and_then(surveys::told).is_some();
+                if is_there {
+                    self.with(id.key, Conn::dismiss);
+                }
+                let outcome = if is_there { Outcome::Done } else { Outcome::NobodyThere };
+                let done = ToAdmin::Done(inquiry.ticket, outcome);
+                inquiry.answer(done);
+            }
+        }
     }
 
     /// Calls `act` on connection `key`, if it still lives, and does what comes of it.

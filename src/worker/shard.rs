@@ -288,6 +288,7 @@ mod tests {
                 ToIngest::Unsubscribe(..) => "unsubscribe",
                 ToIngest::Resolved(..) => "resolved",
                 ToIngest::Renew(..) => "renew",
+                ToIngest::Dismiss(..) => "dismiss",
                 ToIngest::Stop => "stop",
             };
             std::iter::from_fn(|| self.to_ingest.take()).map(words).collect()
