@@ -3,6 +3,7 @@
 mod util;
 
 use std::net::SocketAddr;
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,7 +12,7 @@ use util::node::Node;
 use util::publish::Publisher;
 use util::raw::{Frames, ask, dial};
 use util::receive::{Protocol, Receiver};
-use util::{SOON, wait_until, wait_until_within};
+use util::{SOON, free_port, wait_until, wait_until_within};
 
 const NODE: &str = "[app]\nNode = tower\n[backstream]\nProtocol = TCP\nBind = 127.0.0.1\nPort = 0\n\
     [backstream.two]\nPort = 0\n[custom]\nBind = 127.0.0.1\nPort = 0\n[admin]\nPort = 0\n";
@@ -342,4 +343,38 @@ fn the_one_who_takes_nothing_is_the_worst() {
         lag > 0.1 && counted > 0.1
     });
     drop((stuck, viewers));
+}
+
+fn top(arguments: &[&str]) -> (bool, String, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tsstream"));
+    let output = command.arg("top").args(arguments).stdin(Stdio::null()).output().expect("tsstream starts");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.success(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn top_prints_one_frame_where_there_is_no_terminal_or_says_what_is_missing() {
+    let node = Node::start(NODE);
+    let admin = node.address("admin").to_string();
+    let viewer = Receiver::open(node.address("custom"), &Protocol::WebSocket("/two".into()));
+    let mut frame = String::new();
+    wait_until("the viewer", || {
+        let (succeeded, out, error) = top(&["--once", &admin]);
+        assert!(succeeded && error.is_empty(), "{error}");
+        frame = out;
+        frame.contains("  1 receiver ") && frame.contains("websocket two")
+    });
+    assert!(!frame.contains('\u{1b}') && frame.lines().all(|line| line.chars().count() <= 80), "{frame}");
+    let (succeeded, out, error) = top(&[&admin]);
+    assert!(!succeeded && out.is_empty() && error.contains("--once"), "{out} {error}");
+
+    let nobody = format!("127.0.0.1:{}", free_port());
+    let (succeeded, _, error) = top(&["--once", &nobody]);
+    assert!(
+        !succeeded && error.contains("nobody listens there") && error.contains("[admin] Port"),
+        "{error}"
+    );
+    let (succeeded, _, error) = top(&["--once", &node.address("custom").to_string()]);
+    assert!(!succeeded && error.contains("answered 404"), "{error}");
+    drop(viewer);
 }

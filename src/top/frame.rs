@@ -79,7 +79,7 @@ const STREAM_COLUMNS: [Column; 9] = [
     right("LAG", 6),
     right("SKIPS", 6),
     right("ERRORS", 6),
-    Column { head: "CODECS", width: Some(9), side: Side::Left },
+    Column { head: "CODECS", width: Some(10), side: Side::Left },
 ];
 
 const CLIENT_COLUMNS: [Column; 7] = [
@@ -159,7 +159,7 @@ fn head(view: &View) -> Vec<Line> {
     }
     let mut second = Line::default();
     second.add(&format!(" {} of {} streams live", live, streams.len()), Tone::Plain);
-    second.add(&format!("  {} receivers", count(receivers)), Tone::Strong);
+    second.add(&format!("  {} receiver{}", count(receivers), if receivers == 1 { "" } else { "s" }), Tone::Strong);
     second.add(&format!("  in {}  out {}", rate(bits_in), rate(bits_out)), Tone::Plain);
     if !next_hops.is_empty() {
         let connected = next_hops.iter().filter(|hop| hop.connected).count();
@@ -402,10 +402,16 @@ mod tests {
         assert_eq!(text[1], " 1 of 2 streams live  1,000 receivers  in 4.02 Mb/s  out 4.00 Gb/s");
         assert_eq!(text[2], " memory 123 MB  descriptors 1,260 of 20,000  longest turn 3.1 ms");
         assert_eq!(text[3], " busy: ingest 2 %  worker 0 95 %");
-        assert_eq!(text[5], " STREAM       STATE          IN VIEWERS       OUT    LAG  SKIPS ERRORS CODECS");
-        assert_eq!(text[6], " cam2         offline         -       0         -      -      0      0");
-        assert_eq!(text[7], " live         live    4.02 Mb/s   1,000 4.00 Gb/s      -      0      0 h264 aac");
-        assert_eq!(text[9], " WORST RECEIVERS         BY        STREAM            TIME    LAG  SKIPS     SENT");
+        assert_eq!(text[5], " STREAM      STATE          IN VIEWERS       OUT    LAG  SKIPS ERRORS CODECS");
+        assert_eq!(text[6], " cam2        offline         -       0         -      -      0      0");
+        assert_eq!(
+            text[7],
+            " live        live    4.02 Mb/s   1,000 4.00 Gb/s      -      0      0 h264 aac"
+        );
+        assert_eq!(
+            text[9],
+            " WORST RECEIVERS         BY        STREAM            TIME    LAG  SKIPS     SENT"
+        );
         assert_eq!(
             text[10],
             " 10.0.0.0:50000          websocket live           1:02:03  2.0 s      0   123 MB"
