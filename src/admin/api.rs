@@ -69,6 +69,9 @@ pub struct Stream {
     pub video: Option<String>,
     /// `aac`, `mpeg`, …
     pub audio: Option<String>,
+    /// What an operator should know of it: `no-pat`, `no-keyframe`, `buffer-cut-short`, `group-exceeds-buffer`. The log
+    /// has the words.
+    pub notices: Vec<String>,
     /// How it comes in.
     pub input: Input,
     /// Who gets it.

@@ -306,6 +306,13 @@ impl Page<'_> {
             let (video, audio) = (codecs.video.map_or("", video_token), codecs.audio.map_or("", audio_token));
             out.line(name, &[("stream", stream), ("video", video), ("audio", audio)], 1.0);
         }
+        let name = "tsstream_stream_notice";
+        out.head(name, Kind::Gauge, "What an operator should know of the stream, 1 while it holds");
+        for (_, stream, metrics) in self.streams() {
+            for notice in metrics.state.value().notices.all() {
+                out.line(name, &[("stream", stream), ("notice", notice.token())], 1.0);
+            }
+        }
         let rates = self.streams().map(|(index, stream, _)| (stream, self.observer.stream_rates(index)));
         let rates: Vec<(&str, (u64, u64))> = rates.collect();
         let name = "tsstream_stream_input_bytes_per_second";

@@ -59,6 +59,7 @@ fn stream(observer: &Observer, index: usize, name: &str) -> api::Stream {
         publisher: None,
         video: None,
         audio: None,
+        notices: Vec::new(),
         input: api::Input { bits_per_second: bits_in, ..api::Input::default() },
         receivers: api::Receivers::default(),
         output: api::Output { bits_per_second: bits_out, ..api::Output::default() },
@@ -66,6 +67,7 @@ fn stream(observer: &Observer, index: usize, name: &str) -> api::Stream {
     if let Some(metrics) = observer.source().input.streams.get(index) {
         let state = metrics.state.value();
         stream.live = state.live;
+        stream.notices = state.notices.all().map(|notice| notice.token().to_owned()).collect();
         stream.publisher = state.publisher;
         stream.video = state.codecs.video.map(video_token).map(str::to_owned);
         stream.audio = state.codecs.audio.map(audio_token).map(str::to_owned);

@@ -159,7 +159,10 @@ fn head(view: &View) -> Vec<Line> {
     }
     let mut second = Line::default();
     second.add(&format!(" {} of {} streams live", live, streams.len()), Tone::Plain);
-    second.add(&format!("  {} receiver{}", count(receivers), if receivers == 1 { "" } else { "s" }), Tone::Strong);
+    second.add(
+        &format!("  {} receiver{}", count(receivers), if receivers == 1 { "" } else { "s" }),
+        Tone::Strong,
+    );
     second.add(&format!("  in {}  out {}", rate(bits_in), rate(bits_out)), Tone::Plain);
     if !next_hops.is_empty() {
         let connected = next_hops.iter().filter(|hop| hop.connected).count();
@@ -192,6 +195,7 @@ fn threads(node: &api::Node) -> Line {
 
 fn stream_line(stream: &api::Stream, width: usize) -> Line {
     let (state, tone) = match (stream.live, stream.publisher.is_some()) {
+        (true, _) if !stream.notices.is_empty() => ("live !", Tone::Warning),
         (true, _) => ("live", Tone::Good),
         (false, true) => ("begins", Tone::Warning),
         (false, false) => ("offline", Tone::Faint),
@@ -338,6 +342,7 @@ mod tests {
             publisher: None,
             video: (number > 0).then(|| "h264".to_owned()),
             audio: (number > 0).then(|| "aac".to_owned()),
+            notices: Vec::new(),
             input: api::Input {
                 bits_per_second: number * 4_020_000,
                 continuity_errors: number / 2,
@@ -404,10 +409,7 @@ mod tests {
         assert_eq!(text[3], " busy: ingest 2 %  worker 0 95 %");
         assert_eq!(text[5], " STREAM      STATE          IN VIEWERS       OUT    LAG  SKIPS ERRORS CODECS");
         assert_eq!(text[6], " cam2        offline         -       0         -      -      0      0");
-        assert_eq!(
-            text[7],
-            " live        live    4.02 Mb/s   1,000 4.00 Gb/s      -      0      0 h264 aac"
-        );
+        assert_eq!(text[7], " live        live    4.02 Mb/s   1,000 4.00 Gb/s      -      0      0 h264 aac");
         assert_eq!(
             text[9],
             " WORST RECEIVERS         BY        STREAM            TIME    LAG  SKIPS     SENT"
