@@ -4,7 +4,6 @@ mod util;
 
 use std::net::SocketAddr;
 use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::Value;
 use tsstream::demo::Looper;
@@ -12,7 +11,7 @@ use util::node::Node;
 use util::publish::Publisher;
 use util::raw::{Frames, ask, dial};
 use util::receive::{Protocol, Receiver};
-use util::{SOON, free_port, wait_until, wait_until_within};
+use util::{free_port, wait_until};
 
 const NODE: &str = "[app]\nNode = tower\n[backstream]\nProtocol = TCP\nBind = 127.0.0.1\nPort = 0\n\
     [backstream.two]\nPort = 0\n[custom]\nBind = 127.0.0.1\nPort = 0\n[admin]\nPort = 0\n";
@@ -197,23 +196,6 @@ fn who_asks_amiss_or_never_ends_disturbs_nobody() {
     assert_eq!(get_json(admin, "/healthz")["healthy"], true);
     wait_until("the idle ones to be gone", || node.descriptors() <= before + 2);
     drop(idle);
-}
-
-#[test]
-fn a_node_that_is_stopped_for_a_while_is_not_sick() {
-    use nix::sys::signal::Signal;
-    let node = Node::start(NODE);
-    let admin = node.address("admin");
-    assert_eq!(get_json(admin, "/healthz")["healthy"], true);
-    node.signal(Signal::SIGSTOP);
-    std::thread::sleep(Duration::from_secs(11));
-    node.signal(Signal::SIGCONT);
-    assert_eq!(get_json(admin, "/healthz")["healthy"], true);
-    wait_until_within(SOON, "its threads to have turned", || {
-        let said = get_json(admin, "/api/streams");
-        let threads = said["node"]["threads"].as_array().unwrap();
-        threads.iter().all(|thread| thread["silent_seconds"].as_f64().unwrap() < 3.0)
-    });
 }
 
 fn clients(admin: SocketAddr, query: &str) -> Value {

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use tsstream::demo::Looper;
 use util::node::Node;
@@ -219,4 +220,25 @@ fn top_shows_a_node_in_a_terminal_and_gives_it_back() {
     let is_set = |flag: &str| text.split([' ', ';', '\n']).any(|word| word == flag);
     assert!(text.starts_with("before\n") && is_set("icanon") && is_set("echo") && is_set("isig"), "{text}");
     assert_eq!(screen.tmux(&["display-message", "-p", "#{cursor_flag} #{alternate_on}"]).trim(), "1 0");
+}
+
+#[test]
+fn a_node_that_is_stopped_for_a_while_is_not_sick() {
+    let node = Node::start(NODE);
+    let admin = node.address("admin");
+    is_healthy(admin);
+    node.signal(Signal::SIGSTOP);
+    thread::sleep(Duration::from_secs(11));
+    node.signal(Signal::SIGCONT);
+    is_healthy(admin);
+    wait_until("its threads to have turned", || {
+        let said: Value = serde_json::from_str(&get(admin, "/api/streams")).expect("JSON");
+        let threads = said["node"]["threads"].as_array().unwrap();
+        threads.iter().all(|thread| thread["silent_seconds"].as_f64().unwrap() < 3.0)
+    });
+}
+
+#[track_caller]
+fn is_healthy(admin: SocketAddr) {
+    assert_eq!(get(admin, "/healthz"), "{\"healthy\":true,\"silent\":[]}");
 }

@@ -73,7 +73,7 @@ fn frame(steps: &[Step], mut send: impl FnMut(&[u8], &mut dyn FnMut(&[u8]))) -> 
         payload.len() as u64 + health.bytes_before_entry,
         "packets go out, or came too early"
     );
-    let by_pid: u64 = health.continuity_errors_by_pid.values().sum();
+    let by_pid: u64 = health.continuity_errors_by_pid.iter().map(|(_, count)| count).sum();
     assert!(by_pid <= health.continuity_errors && health.continuity_errors <= health.packets);
     let entries = sealed.iter().filter(|sealed| sealed.entry.is_some()).count();
     Outcome { payload, entries, sync_losses: health.sync_losses }
