@@ -132,8 +132,9 @@ impl Cell {
         let status = push.wait(SOON + Duration::from_secs(SECONDS.into()));
         assert!(status.success(), "{self:?}: {}", push.said());
 
+        tap.wait_for_end();
+        let published = tap.published();
         let complete = |receiver: &Receiver| {
-            let published = tap.published();
             published.len() > 8 * PACKET && receiver.ends_with(&published[published.len() - 8 * PACKET..])
         };
         let captures = receivers.map(|(kind, receiver)| {
@@ -141,7 +142,7 @@ impl Cell {
             let capture = receiver.close();
             (kind, Captured { bytes: capture.bytes, messages: capture.messages })
         });
-        (tap.published(), captures)
+        (published, captures)
     }
 
     /// A tap in front of the input, and how ffmpeg is told to push into it.

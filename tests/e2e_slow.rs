@@ -56,6 +56,7 @@ fn a_slow_receiver_skips_cleanly_and_harms_nobody() {
     let mut push = media::push(&clip.file(), Repeat::Seconds(SECONDS), &["-f", "mpegts", &url]);
     assert!(push.wait(SOON + Duration::from_secs(SECONDS.into())).success(), "{}", push.said());
 
+    tap.wait_for_end();
     let published = tap.published();
     let tail = &published[published.len() - 8 * PACKET..];
     wait_until("the end to arrive", || whole.ends_with(tail));

@@ -2,12 +2,14 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
+
+use super::wait_until;
 
 /// The most that a tap keeps.
 const RECORD_BYTES_MAX: usize = 512 << 20;
@@ -22,6 +24,9 @@ pub struct Tap {
     record: Arc<Mutex<Vec<u8>>>,
     carrier: Carrier,
     stop: Arc<AtomicBool>,
+    /// Connections that have been passed on to their end; times that no datagram was there.
+    ends: Arc<AtomicUsize>,
+    is_datagrams: bool,
 }
 
 /// What is around the stream in what was recorded.
@@ -69,6 +74,14 @@ impl Tap {
         Tap::datagrams(None, socket, Datagram::Bare)
     }
 
+    /// Waits until all that a publisher has sent that has ended is passed on and recorded.
+    #[track_caller]
+    pub fn wait_for_end(&self) {
+        let ends = || self.ends.load(Ordering::Acquire);
+        let before = if self.is_datagrams { ends() } else { 0 };
+        wait_until("the tap to have passed on all", || ends() > before);
+    }
+
     /// The stream as published up to now.
     pub fn published(&self) -> Vec<u8> {
         let record = self.record.lock().expect("the record is whole").clone();
@@ -81,14 +94,22 @@ impl Tap {
     fn connections(node: SocketAddr, carrier: Carrier) -> Tap {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let address = listener.local_addr().expect("it is bound");
-        let tap = Tap { address, record: Arc::default(), carrier, stop: Arc::default() };
-        let (record, stop) = (Arc::clone(&tap.record), Arc::clone(&tap.stop));
+        let tap = Tap {
+            address,
+            record: Arc::default(),
+            carrier,
+            stop: Arc::default(),
+            ends: Arc::default(),
+            is_datagrams: false,
+        };
+        let (record, stop, ends) = (Arc::clone(&tap.record), Arc::clone(&tap.stop), Arc::clone(&tap.ends));
         thread::spawn(move || {
             for publisher in listener.incoming().map_while(Result::ok) {
                 if stop.load(Ordering::Relaxed) {
                     return;
                 }
                 let _ = carry(publisher, node, &record);
+                ends.fetch_add(1, Ordering::Release);
             }
         });
         tap
@@ -96,13 +117,23 @@ impl Tap {
 
     fn datagrams(node: Option<SocketAddr>, socket: UdpSocket, datagram: Datagram) -> Tap {
         let address = socket.local_addr().expect("it is bound");
-        let tap = Tap { address, record: Arc::default(), carrier: Carrier::Nothing, stop: Arc::default() };
-        let (record, stop) = (Arc::clone(&tap.record), Arc::clone(&tap.stop));
+        let tap = Tap {
+            address,
+            record: Arc::default(),
+            carrier: Carrier::Nothing,
+            stop: Arc::default(),
+            ends: Arc::default(),
+            is_datagrams: true,
+        };
+        let (record, stop, ends) = (Arc::clone(&tap.record), Arc::clone(&tap.stop), Arc::clone(&tap.ends));
         thread::spawn(move || {
             let onward = UdpSocket::bind(("0.0.0.0", 0)).expect("a socket");
             let mut bytes = vec![0; 65_536];
             while !stop.load(Ordering::Relaxed) {
-                let Ok(length) = socket.recv(&mut bytes) else { continue };
+                let Ok(length) = socket.recv(&mut bytes) else {
+                    ends.fetch_add(1, Ordering::Release);
+                    continue;
+                };
                 let header = if datagram == Datagram::Rtp { RTP_HEADER_BYTES } else { 0 };
                 if let Some(node) = node {
                     // An answer of "nobody there" to an earlier datagram is not this one's.
