@@ -24,7 +24,7 @@ use crate::config::{
     Config, Datagrams, Format, Framing, HopProtocol, InputProtocol, NextHop, ReceiverPort, ReceiverProtocol,
     RunMode, Stream,
 };
-use crate::front::Front;
+use crate::front::{Front, Hearers};
 use crate::hops::{self, Hops, Own, Waits};
 use crate::identity::NodeId;
 use crate::ingest::Ingest;
@@ -34,6 +34,7 @@ use crate::metrics::{InputMetrics, OutputMetrics};
 use crate::monitor::{self, Monitor};
 use crate::net::{self, BindError};
 use crate::places::Places;
+use crate::service::{Event, Observer, Service};
 use crate::worker::{Settings, Worker};
 
 /// As Rust's own for a panic of the main thread.
@@ -176,10 +177,21 @@ impl App {
             output: Arc::clone(&metrics),
         };
         let (own, input) = (own_addresses(&self.config, &layout.value()), self.ingest.metrics());
+        let service = Service::start({
+            let mut observer = Observer::new(self.ingest.metrics(), Arc::clone(&metrics), now());
+            move || observer.look(now())
+        })
+        .map_err(|error| StartError::System("systemd can't be told anything", error))?;
         let App { config, identity, ingest, to_ingest, listeners, admin, monitor } = self;
         if let Some(monitor) = monitor {
-            let mut running = config;
-            let read_again = || reloader::compare(&read, &mut running);
+            let (voice, mut running) = (service.voice(), config);
+            let read_again = || {
+                voice.say(Event::Reloading);
+                let renewed = reloader::compare(&read, &mut running);
+                voice.say(Event::Ready);
+                renewed
+            };
+            voice.say(Event::Ready);
             return monitor
                 .run(read_again)
                 .map_err(|error| StartError::System("the monitor can't be set up", error));
@@ -195,16 +207,14 @@ impl App {
         let all_senders: Vec<_> = senders.iter().cloned().chain([to_hops.clone()]).collect();
         // One request that waits stands for any number of them.
         let (reload, requests) = crossbeam_channel::bounded(1);
-        let (front, to_front) = Front::new(
-            listeners,
-            balance,
-            all_senders.clone(),
+        let hearers = Hearers {
+            told: all_senders.clone(),
             reload,
-            config.drain,
-            Arc::clone(&metrics),
-            now(),
-        )
-        .map_err(|error| StartError::System("the front thread can't be set up", error))?;
+            service: service.voice(),
+            metrics: Arc::clone(&metrics),
+        };
+        let (front, to_front) = Front::new(listeners, balance, hearers, config.drain, now())
+            .map_err(|error| StartError::System("the front thread can't be set up", error))?;
         let ingest_workers = all_senders.clone();
         let ingest = spawn("ingest".into(), move || ingest.run(ingest_workers))?;
         let mut threads = Vec::with_capacity(workers.len() + 1);
@@ -233,14 +243,17 @@ impl App {
             ingest: to_ingest.clone(),
             hops: news_of_hops,
             front: to_front,
+            service: service.voice(),
         };
         spawn("reloader".into(), move || reloader.run(&requests))?;
         log::info!("ready");
+        service.voice().say(Event::Ready);
         front.run();
         for (thread, sender) in threads {
             stop(thread, sender, || ToWorker::Stop);
         }
         stop(ingest, to_ingest, || ToIngest::Stop);
+        service.finish();
         Ok(())
     }
 

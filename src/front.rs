@@ -15,6 +15,7 @@ use crate::logging::LogBudget;
 use crate::mailbox::{Mailbox, Sender, Service, ToFront, ToWorker, mailbox};
 use crate::metrics::OutputMetrics;
 use crate::pulse;
+use crate::service::{Event, Voice};
 
 /// Connections accepted from one port before the others are looked at.
 const ACCEPTS_PER_TURN_MAX: usize = 256;
@@ -41,6 +42,18 @@ pub struct Renewal {
     pub drain: Duration,
 }
 
+/// Who hears of what the front is asked by signals.
+pub struct Hearers {
+    /// Who is told when the node ends, the workers among them.
+    pub told: Vec<Sender<ToWorker>>,
+    /// Who reads the configuration again.
+    pub reload: crossbeam_channel::Sender<()>,
+    /// Who tells systemd.
+    pub service: Voice,
+    /// Where the front says that the node ends, and that it turns.
+    pub metrics: Arc<OutputMetrics>,
+}
+
 /// The front before it runs.
 pub struct Front {
     poll: Poll,
@@ -49,13 +62,9 @@ pub struct Front {
     waiting: Vec<usize>,
     signals: Signals,
     mailbox: Mailbox<ToFront>,
-    /// Who reads the configuration again.
-    reload: crossbeam_channel::Sender<()>,
     workers: Balance,
-    /// Who is told when the node ends.
-    told: Vec<Sender<ToWorker>>,
+    hearers: Hearers,
     drain: Duration,
-    metrics: Arc<OutputMetrics>,
     now: Instant,
     retry_at: Option<Instant>,
     log: LogBudget,
@@ -63,18 +72,16 @@ pub struct Front {
 
 impl Front {
     /// Takes over `listeners`, whose order is that of the receiver ports in the configuration, and the signals that end
-    /// the process or have it `reload`. `told` are all that must hear of the end, the `workers` among them, for which
-    /// there are `drain`. The sender is for telling the front.
+    /// the process or have the configuration read again, of which the `hearers` are told. The end takes `drain` at most.
+    /// The sender is for telling the front.
     ///
     /// # Errors
     /// When the system gives no descriptor for polling or for signals.
     pub fn new(
         mut listeners: Vec<TcpListener>,
         workers: Balance,
-        told: Vec<Sender<ToWorker>>,
-        reload: crossbeam_channel::Sender<()>,
+        hearers: Hearers,
         drain: Duration,
-        metrics: Arc<OutputMetrics>,
         now: Instant,
     ) -> io::Result<(Front, Sender<ToFront>)> {
         let poll = Poll::new()?;
@@ -86,21 +93,8 @@ impl Front {
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         let log = LogBudget::new(10, 1, now);
         let (waiting, retry_at) = (Vec::new(), None);
-        let front = Front {
-            poll,
-            listeners,
-            waiting,
-            signals,
-            mailbox,
-            reload,
-            workers,
-            told,
-            drain,
-            metrics,
-            now,
-            retry_at,
-            log,
-        };
+        let front =
+            Front { poll, listeners, waiting, signals, mailbox, workers, hearers, drain, now, retry_at, log };
         Ok((front, sender))
     }
 
@@ -109,8 +103,9 @@ impl Front {
     pub fn run(mut self) {
         let mut events = Events::with_capacity(64);
         while !self.turn(&mut events) {}
+        self.hearers.service.say(Event::Stopping);
         log::info!("asked to end: saying goodbye to {} connections", self.workers.connections());
-        self.metrics.is_ending.set(1);
+        self.hearers.metrics.is_ending.set(1);
         self.listeners.clear();
         self.see_off(&mut events);
     }
@@ -137,7 +132,7 @@ impl Front {
             }
         }
         self.workers.flush();
-        self.metrics.front.turned(self.now.elapsed());
+        self.hearers.metrics.front.turned(self.now.elapsed());
         false
     }
 
@@ -179,7 +174,7 @@ impl Front {
             self.signals.pending().partition(|&signal| signal == SIGHUP);
         if !hang_ups.is_empty() {
             // Where one request waits already, it stands for this one as well.
-            let _ = self.reload.try_send(());
+            let _ = self.hearers.reload.try_send(());
         }
         !ends.is_empty()
     }
@@ -221,7 +216,7 @@ impl Front {
     /// signal comes.
     fn see_off(&mut self, events: &mut Events) {
         let deadline = self.now + self.drain;
-        let mut untold = std::mem::take(&mut self.told);
+        let mut untold = std::mem::take(&mut self.hearers.told);
         loop {
             // A full mailbox refuses the message; its worker is about to make room. (One that has ended always does.)
             untold.retain_mut(|sender| {

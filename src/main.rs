@@ -1,59 +1,44 @@
 //! The command `tsstream`: arguments, exit codes and the text of errors; everything else is in the library.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 use tsstream::app::App;
+use tsstream::arguments::{Arguments, Command, DEFAULT_CONFIG};
 use tsstream::config::{self, Loaded, Problem};
 use tsstream::demo::{self, Publisher};
 use tsstream::{limits, logging, top};
 
-/// Read when no `-c` is given.
-const DEFAULT_CONFIG: &str = "conf/app.conf";
+/// There is an error in the configuration: EX_CONFIG of sysexits(3), by which systemd knows that starting the node again
+/// won't help.
+const EXIT_CODE_OF_CONFIGURATION: u8 = 78;
 
-/// Receives live streams, above all MPEG-TS from ffmpeg, and forwards them to very many receivers.
-#[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = false)]
-struct Arguments {
-    /// The configuration file [default: conf/app.conf, or built-in defaults if that is not there]
-    #[arg(short = 'c', long = "config", value_name = "FILE", global = true)]
-    config: Option<PathBuf>,
-    /// Check the configuration and exit
-    #[arg(short = 't', long = "test")]
-    test: bool,
-    #[command(subcommand)]
-    command: Option<Command>,
+/// Why the program ends otherwise than by a signal.
+struct Failure {
+    words: String,
+    code: u8,
 }
 
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Run a node that publishes a moving test picture to itself
-    Demo,
-    /// Show what goes through a node, live, from its admin port
-    Top {
-        /// The admin port, HOST:PORT [default: what the configuration says]
-        address: Option<String>,
-        /// Print one frame and exit
-        #[arg(long)]
-        once: bool,
-    },
+impl From<String> for Failure {
+    fn from(words: String) -> Failure {
+        Failure { words, code: 1 }
+    }
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(&arguments) {
+    match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(words) => {
+        Err(Failure { words, code }) => {
             eprintln!("{words}");
-            ExitCode::FAILURE
+            ExitCode::from(code)
         }
     }
 }
 
-fn run(arguments: &Arguments) -> Result<(), String> {
+fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(Command::Top { address: Some(address), once }) = &arguments.command {
-        return show(address, *once);
+        return Ok(show(address, *once)?);
     }
     let is_demo = matches!(arguments.command, Some(Command::Demo));
     let read = {
@@ -62,12 +47,14 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     };
     let Loaded { config, warnings } = read().map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        lines.join("\n")
+        Failure { words: lines.join("\n"), code: EXIT_CODE_OF_CONFIGURATION }
     })?;
     if let Some(Command::Top { address: None, once }) = &arguments.command {
         let configured = config.admin.filter(|address| address.port() != 0).map(top::reachable);
-        let address = configured.ok_or("the configuration has no [admin] Port: tsstream top HOST:PORT")?;
-        return show(&address, *once);
+        let address = configured
+            .ok_or("the configuration has no [admin] Port: tsstream top HOST:PORT")
+            .map_err(str::to_owned)?;
+        return Ok(show(&address, *once)?);
     }
     if arguments.test {
         warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
@@ -87,10 +74,10 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     };
     let picture =
         picture.transpose().map_err(|error| format!("the test picture can't be started: {error}"))?;
-    let outcome = app.run(Box::new(read)).map_err(|error| error.to_string());
+    let outcome = app.run(Box::new(read));
     drop(picture);
     log.flush();
-    outcome
+    Ok(outcome.map_err(|error| error.to_string())?)
 }
 
 /// `tsstream top`.

@@ -8,6 +8,9 @@ use crate::metrics::Gauge;
 /// A loop with nothing to do turns at least so often, so that one that has stopped can be told from it.
 pub const REST_MAX: Duration = Duration::from_secs(1);
 
+/// A loop that has not turned for so long has stopped.
+pub const SILENCE_MAX: Duration = Duration::from_secs(10);
+
 /// The turns of one thread's loop. The thread itself writes, anybody may read.
 #[derive(Debug, Default)]
 pub struct Pulse {

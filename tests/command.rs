@@ -69,7 +69,7 @@ fn a_file_is_checked_whole() {
     let bad = file("[custom]\nPort = many\nStart = soon\nMaxclient = 3\n[outputs]\n");
     for arguments in [&["-t", "-c", &bad.path][..], &["-c", &bad.path], &["demo", "-c", &bad.path]] {
         let (code, out, said) = output(arguments);
-        assert_eq!((code, out.as_str()), (Some(1), ""), "{said}");
+        assert_eq!((code, out.as_str()), (Some(78), ""), "{said}");
         let lines: Vec<&str> = said.lines().collect();
         for (line, (number, word)) in
             lines.iter().zip([(2, "\"many\""), (3, "\"soon\""), (4, "MaxClients"), (5, "[outputs]")])
@@ -81,7 +81,7 @@ fn a_file_is_checked_whole() {
     let (code, _, said) = output(&["-c", "/nowhere/app.conf"]);
     assert_eq!(
         (code, said.as_str()),
-        (Some(1), "/nowhere/app.conf: cannot be read: No such file or directory\n")
+        (Some(78), "/nowhere/app.conf: cannot be read: No such file or directory\n")
     );
 }
 

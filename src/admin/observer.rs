@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::mailbox::WorkerId;
 use crate::monitor::Source;
-use crate::pulse::Pulse;
+use crate::pulse::{Pulse, SILENCE_MAX};
 
 /// Time between looks.
 pub const LOOK: Duration = Duration::from_secs(1);
@@ -15,10 +15,6 @@ const LOOKS_PER_RATE: usize = 2;
 
 /// The longest turn is told of the last minute: looks that it is kept over.
 const LOOKS_PER_LONGEST: usize = 60;
-
-/// A loop that has not turned for so long has stopped. One that rests turns each second
-/// ([`REST_MAX`](crate::pulse::REST_MAX)).
-const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// A live stream of which nothing has come for so long has nothing to show at present.
 const STALE_AFTER: Duration = Duration::from_secs(5);

@@ -20,6 +20,7 @@ use crate::mailbox::{Sender, ToFront, ToHops, ToIngest, ToWorker};
 use crate::metrics::InputMetrics;
 use crate::net::{self, BindError};
 use crate::reload::{Plan, plan};
+use crate::service::{Event, Voice};
 
 /// How long a full mailbox is tried again before the thread behind it is thought to be lost.
 const TELL_TIME_MAX: Duration = Duration::from_secs(10);
@@ -47,6 +48,7 @@ pub struct Reloader {
     pub(super) ingest: Sender<ToIngest>,
     pub(super) hops: Sender<ToHops>,
     pub(super) front: Sender<ToFront>,
+    pub(super) service: Voice,
 }
 
 /// What a new configuration needs and the node does not have, opened.
@@ -63,7 +65,9 @@ impl Reloader {
     pub fn run(mut self, requests: &Receiver<()>) {
         for () in requests {
             log::info!("reading the configuration again");
+            self.service.say(Event::Reloading);
             self.reload();
+            self.service.say(Event::Ready);
         }
     }
 

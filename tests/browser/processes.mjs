@@ -1,9 +1,9 @@
 // The processes that the browser tests start, each in a directory of its own and on ports that were free: tsstream,
 // nginx in front of it, ffmpeg pushing to it. Every wait is for a condition, with a deadline.
 
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { accessSync } from "node:fs";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -110,22 +110,12 @@ export class Ffmpeg extends Process {
 /** ffmpeg's input: the picture of the demo, MPEG-1 with MP2, again and again. */
 export const DEMO = ["-re", "-stream_loop", "-1", "-i", join(ROOT, "src/demo/clip.ts")];
 
-/** nginx that has `upstream` under `/tv/`, set up as anybody would for WebSockets. */
+/** nginx in front of a node. */
 export class Nginx extends Process {
+  /** With `upstream` under `/tv/`, set up as anybody would for WebSockets. */
   static async start(upstream) {
-    const directory = await newDirectory("nginx-");
     const port = await freePort();
-    const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
-    await writeFile(join(directory, "nginx.conf"), `
-      daemon off;
-      ${process.getuid() === 0 ? "user root;" : ""}
-      worker_processes 1;
-      pid ${directory}/pid;
-      error_log stderr warn;
-      events {}
-      http {
-        access_log off;
-        ${temporary.map((name) => `${name}_temp_path ${directory}/${name};`).join("\n        ")}
+    const server = `
         map $http_upgrade $connection_upgrade { default upgrade; "" close; }
         server {
           listen 127.0.0.1:${port};
@@ -138,13 +128,55 @@ export class Nginx extends Process {
             proxy_set_header X-Forwarded-For $remote_addr;
             proxy_read_timeout 60s;
           }
-        }
+        }`;
+    const url = `http://127.0.0.1:${port}/tv/`;
+    return Nginx.#run(await newDirectory("nginx-"), server, url);
+  }
+
+  /** With `upstream` behind TLS, as `conf/nginx/tls.conf` has it but for names, ports and the certificate. */
+  static async startTls(upstream) {
+    const directory = await newDirectory("nginx-");
+    const [plain, secure] = [await freePort(), await freePort()];
+    const certificate = ["-subj", "/CN=localhost", "-keyout", `${directory}/key.pem`, "-out", `${directory}/cert.pem`];
+    execFileSync("openssl", ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", ...certificate], { stdio: "pipe" });
+    const sample = await readFile(join(ROOT, "conf/nginx/tls.conf"), "utf8");
+    const replacements = [
+      ["listen [::]:80;", ""],
+      ["listen [::]:443 ssl;", ""],
+      ["listen 80;", `listen 127.0.0.1:${plain};`],
+      ["listen 443 ssl;", `listen 127.0.0.1:${secure} ssl;`],
+      ["/etc/letsencrypt/live/tv.example.org/fullchain.pem", `${directory}/cert.pem`],
+      ["/etc/letsencrypt/live/tv.example.org/privkey.pem", `${directory}/key.pem`],
+      ["http://127.0.0.1:8088", `http://${upstream}`],
+    ];
+    const server = replacements.reduce((text, [from, to]) => {
+      if (!text.includes(from)) throw new Error(`conf/nginx/tls.conf says nothing of ${from}`);
+      return text.replace(from, to);
+    }, sample);
+    const nginx = await Nginx.#run(directory, server, `http://127.0.0.1:${plain}/`);
+    nginx.secure = `https://127.0.0.1:${secure}/`;
+    return nginx;
+  }
+
+  static async #run(directory, server, url) {
+    const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+    await writeFile(join(directory, "nginx.conf"), `
+      daemon off;
+      ${process.getuid() === 0 ? "user root;" : ""}
+      worker_processes 1;
+      pid ${directory}/pid;
+      error_log stderr warn;
+      events {}
+      http {
+        access_log off;
+        ${temporary.map((name) => `${name}_temp_path ${directory}/${name};`).join("\n        ")}
+        ${server}
       }`);
     const nginx = new Nginx("nginx", ["-e", "stderr", "-p", directory, "-c", join(directory, "nginx.conf")], directory);
-    nginx.url = `http://127.0.0.1:${port}/tv/`;
+    nginx.url = url;
     await until("nginx to answer", async () => {
       if (!nginx.isRunning) throw new Error(`nginx ended:\n${nginx.said}`);
-      return fetch(nginx.url).then((answer) => answer.ok, () => false);
+      return fetch(nginx.url, { redirect: "manual" }).then((answer) => answer.status < 400, () => false);
     });
     return nginx;
   }

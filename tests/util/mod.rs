@@ -7,6 +7,7 @@ pub mod apart;
 pub mod cable;
 pub mod crowd;
 pub mod live;
+pub mod machine;
 pub mod media;
 pub mod monitor;
 pub mod namespace;

@@ -58,6 +58,17 @@ impl Node {
         Node::run(command, directory)
     }
 
+    /// Runs a node with these variables in its environment.
+    #[track_caller]
+    pub fn start_under(variables: &[(&str, &str)], config: &str) -> Node {
+        let directory = Directory::new("node");
+        let file = directory.file("app.conf");
+        std::fs::write(&file, config).expect("the configuration can be written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tsstream"));
+        command.arg("-c").arg(&file).envs(variables.iter().copied());
+        Node::run(command, directory)
+    }
+
     /// Runs a node in a network namespace of this name.
     #[track_caller]
     pub fn start_in(namespace: &str, config: &str) -> Node {
