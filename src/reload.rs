@@ -198,20 +198,31 @@ impl Changes {
     }
 
     fn port(&mut self, running: &mut ReceiverPort, read: &ReceiverPort) {
-        let section = running.section.clone();
-        if running.protocol != read.protocol {
-            return self.postponed.push(place(&section, "Protocol"));
+        let ReceiverPort {
+            section,
+            protocol,
+            bind,
+            stream: _,
+            filter,
+            origins,
+            directory,
+            start,
+            lag_max,
+            stall_max,
+        } = read;
+        if running.protocol != *protocol {
+            return self.postponed.push(place(section, "Protocol"));
         }
-        self.address(&section, Some(running.bind), Some(read.bind));
-        self.apply(&section, "Start", &mut running.start, &read.start);
-        self.apply(&section, "LagLimit", &mut running.lag_max, &read.lag_max);
-        self.apply(&section, "StallLimit", &mut running.stall_max, &read.stall_max);
-        match running.protocol {
+        self.address(section, Some(running.bind), Some(*bind));
+        self.apply(section, "Start", &mut running.start, start);
+        self.apply(section, "LagLimit", &mut running.lag_max, lag_max);
+        self.apply(section, "StallLimit", &mut running.stall_max, stall_max);
+        match protocol {
             ReceiverProtocol::WebSocket => {
-                self.apply(&section, "Origins", &mut running.origins, &read.origins);
-                self.apply(&section, "Directory", &mut running.directory, &read.directory);
+                self.apply(section, "Origins", &mut running.origins, origins);
+                self.apply(section, "Directory", &mut running.directory, directory);
             }
-            ReceiverProtocol::Tcp => self.apply(&section, "FilterIps", &mut running.filter, &read.filter),
+            ReceiverProtocol::Tcp => self.apply(section, "FilterIps", &mut running.filter, filter),
         }
     }
 

@@ -6,11 +6,11 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::thread;
 
-use util::SOON;
 use util::node::Node;
-use util::raw::upgrade;
+use util::raw::{ask, upgrade};
 use util::receive::{Protocol, Receiver, connect_from, read_head};
 use util::show::Show;
+use util::{SOON, wait_until};
 
 /// From here comes the trusted proxy, and from there somebody who would like to be one.
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
@@ -18,7 +18,8 @@ const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 const NODE: &str = "[app]\nWorkers = 2\n[backstream]\nProtocol = TCP\nBind = 127.0.0.1\nPort = 0\n\
     [custom.live]\nProtocol = TCP\nPort = 0\nFilterIps = 192.0.2.66\n\
-    [custom]\nProtocol = WEBSOCKET\nBind = 127.0.0.1\nPort = 0\nTrustedProxies = 127.0.0.1\nMaxClientsPerIp = 1\n";
+    [custom]\nProtocol = WEBSOCKET\nBind = 127.0.0.1\nPort = 0\nTrustedProxies = 127.0.0.1\nMaxClientsPerIp = 1\n\
+    [admin]\nPort = 0\n";
 
 /// Refused so often, everybody has been asked: each worker has its share of connections.
 const TRIES: usize = 10;
@@ -60,6 +61,12 @@ fn x_forwarded_for_counts_from_a_trusted_proxy_only() {
     assert_eq!(status, 101);
     let through = viewer.local_addr().unwrap();
     node.wait_for(&format!("receiver of live connected: 192.0.2.7 through {through} (WebSocket)"));
+    let (admin, mut said) = (node.address("admin"), String::new());
+    wait_until("the list of receivers", || {
+        said = ask(admin, &format!("GET /api/clients HTTP/1.1\r\nHost: {admin}\r\n\r\n"));
+        said.contains(r#""address":"192.0.2.7""#)
+    });
+    assert!(said.contains(&format!(r#""peer":"{through}""#)), "{said}");
     for _ in 0..TRIES {
         assert_eq!(asks(HERE, "X-Forwarded-For: 192.0.2.7\r\n").0, 503);
         // What the client has written itself stands before what the proxy adds.

@@ -36,7 +36,8 @@ const NODE: &str = "[dispatch]\nProtocol = CUSTOM\n\
 
 #[test]
 fn nobody_is_dropped() {
-    let before = format!("[app]\nWorkers = 2\n{NODE}[authority]\nUse = True\nIps = 127.0.0.1\n");
+    let before =
+        format!("[app]\nWorkers = 2\n{NODE}[admin]\nPort = 0\n[authority]\nUse = True\nIps = 127.0.0.1\n");
     let node = Node::start(&before);
     let mut show = Show::start(node.address("backstream"));
     let (port, raw) = (node.address("custom"), node.address("custom.live"));
@@ -73,6 +74,14 @@ fn nobody_is_dropped() {
     second.go_on(BURSTS);
     show.go_on(BURSTS);
     others.iter().for_each(|receiver| second.check(receiver));
+    let admin = node.address("admin");
+    wait_until("counts of the new stream", || {
+        let metrics = ask(admin, &format!("GET /metrics HTTP/1.1\r\nHost: {admin}\r\n\r\n"));
+        ["websocket", "http", "tcp"].iter().all(|protocol| {
+            let name = format!("tsstream_stream_receivers{{stream=\"cam2\",protocol=\"{protocol}\"}} 1\n");
+            metrics.contains(&name)
+        })
+    });
 
     let mut captures = HashSet::new();
     for viewer in &viewers {
