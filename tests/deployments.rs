@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use tsstream::config::{self, Config};
 
-/// The folders of `conf/`.
+/// The folders of `conf/` that are deployments.
 fn folders() -> Vec<PathBuf> {
     let entries = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("conf")).unwrap();
     let mut folders: Vec<PathBuf> =
-        entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+        entries.map(|entry| entry.unwrap().path()).filter(|path| path.join("hosts").exists()).collect();
     folders.sort();
     assert_eq!(folders.len(), 5, "{folders:?}");
     folders
