@@ -9,7 +9,7 @@ use serde_json::Value;
 use tsstream::demo::Looper;
 use util::node::Node;
 use util::publish::Publisher;
-use util::raw::{Frames, ask, dial};
+use util::raw::{Frames, ask, dial, metric};
 use util::receive::{Protocol, Receiver};
 use util::{free_port, wait_until};
 
@@ -29,12 +29,6 @@ fn get(address: SocketAddr, path: &str) -> String {
 
 fn get_json(address: SocketAddr, path: &str) -> Value {
     serde_json::from_str(&get(address, path)).expect("JSON")
-}
-
-/// The value of a metric with its labels, if it is there.
-fn metric(text: &str, name: &str) -> Option<f64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.map(|number| number.parse().expect("a number"))
 }
 
 #[track_caller]

@@ -16,7 +16,7 @@ use util::crowd::{Crowd, PORTS, VIEWERS};
 use util::namespace::Namespace;
 use util::node::Node;
 use util::publish::Publisher;
-use util::raw::{Frames, ask, dial, masked, upgrade};
+use util::raw::{Frames, ask, dial, get, masked, metric, upgrade};
 use util::receive::{self, Protocol, Receiver, read_head};
 use util::{SOON, ts, wait_until, wait_until_within};
 
@@ -26,7 +26,10 @@ const PONG: u8 = 0x8a;
 /// What any of this may add to the node's memory for good: its allocator keeps some of what it once needed.
 const MEMORY_BYTES_MAX: u64 = 24 << 20;
 
-/// The stall limit where it is to be met, in seconds.
+/// Where it tells what it counts.
+const ADMIN: &str = "[admin]\nPort = 0\n";
+
+/// The stall limit where it is to be met, in seconds; to follow [`PORTS`].
 const STALL_LIMIT: &str = "StallLimit = 2\n";
 
 /// A further stream, to be published wrongly.
@@ -192,7 +195,7 @@ fn floods_are_answered_within_bounds() {
 #[test]
 fn receivers_that_take_nothing_more_are_gone_by_the_stall_limit() {
     const EACH: usize = 10;
-    let node = Node::start(&format!("{PORTS}{STALL_LIMIT}"));
+    let node = Node::start(&format!("{PORTS}{STALL_LIMIT}{ADMIN}"));
     let crowd = Crowd::gather(&node);
     let protocols = [Protocol::WebSocket("/".into()), Protocol::Http("/live.ts".into())];
     // Little room at this end: what is never read soon closes the window.
@@ -222,6 +225,9 @@ fn receivers_that_take_nothing_more_are_gone_by_the_stall_limit() {
     };
     wait_until("those that were reset to be gone", || has_left(&reset_peers, "reset by receiver"));
     wait_until_within(2 * SOON, "those that stand still to be gone", || has_left(&stalled_peers, "stalled"));
+    for reason in ["reset", "stalled"] {
+        wait_until("them to be counted", || left(&node, reason) == EACH as f64);
+    }
     crowd.verdict();
 }
 
@@ -230,7 +236,7 @@ fn a_receiver_behind_a_cut_cable_is_gone_by_the_stall_limit() {
     let host = Namespace::new();
     let (section, everywhere) = ("[custom]\nProtocol = WEBSOCKET\nBind = ", "0.0.0.0");
     let ports = PORTS.replace(&format!("{section}127.0.0.1"), &format!("{section}{everywhere}"));
-    let node = Node::start(&format!("{ports}{STALL_LIMIT}"));
+    let node = Node::start(&format!("{ports}{STALL_LIMIT}{ADMIN}"));
     let crowd = Crowd::gather(&node);
     let [first, second, third, _] = host.address.octets();
     let url = format!("http://{first}.{second}.{third}.1:{}/live.ts", node.address("custom").port());
@@ -247,6 +253,7 @@ fn a_receiver_behind_a_cut_cable_is_gone_by_the_stall_limit() {
     host.cut();
     let line = node.wait_for_line(3 * SOON, "it left", |line| line.contains(&format!("left: {peer} (")));
     assert!(line.contains("stalled"), "{line}");
+    wait_until("it to be counted", || left(&node, "stalled") == 1.0);
     crowd.verdict();
 }
 
@@ -279,7 +286,7 @@ fn without_descriptors_receivers_wait_and_are_let_in_when_others_leave() {
 
 #[test]
 fn a_stream_without_tables_is_said_to_be_and_received_as_it_comes() {
-    let node = Node::start(&format!("{PORTS}{ODD}"));
+    let node = Node::start(&format!("{PORTS}{ODD}{ADMIN}"));
     let crowd = Crowd::gather(&node);
     let mut viewer = None;
     let mut publisher = Publisher::tcp(node.address("backstream.odd"));
@@ -295,13 +302,14 @@ fn a_stream_without_tables_is_said_to_be_and_received_as_it_comes() {
         std::thread::sleep(Duration::from_millis(40));
     }
     assert!(ts::packets(&viewer.unwrap().close().bytes).count() > 0);
+    wait_until("the same to be told by the admin port", || notice(&node, "no-pat") == Some(1.0));
     assert_eq!(node.count("no PAT"), 1, "it is said once, and of no other stream");
     crowd.verdict();
 }
 
 #[test]
 fn a_stream_without_further_keyframes_is_said_to_be_and_begun_at_a_pat() {
-    let node = Node::start(&format!("[buffer]\nMegabytes = 1\n{PORTS}{ODD}"));
+    let node = Node::start(&format!("[buffer]\nMegabytes = 1\n{PORTS}{ODD}{ADMIN}"));
     let crowd = Crowd::gather(&node);
     let mut publisher = Publisher::tcp(node.address("backstream.odd"));
     let mut keyframes = 0;
@@ -326,6 +334,7 @@ fn a_stream_without_further_keyframes_is_said_to_be_and_begun_at_a_pat() {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
+    wait_until("the same to be told by the admin port", || notice(&node, "no-keyframe") == Some(1.0));
     let received = viewer.unwrap().close().bytes;
     let pids: Vec<u16> = ts::packets(&received).map(ts::pid).take(4).collect();
     assert_eq!(pids, [0, 0x1000, 0, 0x1000], "tables, then the stream from a PAT of its own on");
@@ -336,7 +345,8 @@ fn a_stream_without_further_keyframes_is_said_to_be_and_begun_at_a_pat() {
 #[test]
 fn what_does_not_fit_the_buffer_is_said_and_the_bound_holds() {
     const MEGABYTES: usize = 1;
-    let node = Node::start(&format!("[app]\nWorkers = 1\n[buffer]\nMegabytes = {MEGABYTES}\n{PORTS}{ODD}"));
+    let node =
+        Node::start(&format!("[app]\nWorkers = 1\n[buffer]\nMegabytes = {MEGABYTES}\n{PORTS}{ODD}{ADMIN}"));
     let crowd = Crowd::gather(&node);
     let door = node.address("custom");
     let open = || Receiver::open(door, &Protocol::Http("/odd.ts".into()));
@@ -364,6 +374,9 @@ fn what_does_not_fit_the_buffer_is_said_and_the_bound_holds() {
     send(&mut published, 25 * 240, false);
     assert!(published.len() > (10 * MEGABYTES) << 20);
     node.wait_for("odd: its newest group of pictures is larger than the buffer");
+    wait_until("the same to be told by the admin port", || {
+        notice(&node, "group-exceeds-buffer") == Some(1.0)
+    });
     // What ingest and worker keep of it is no more, however much it was.
     let after = node.memory_bytes();
     assert!(after < before + (8 << 20), "{before} bytes before, {after} after");
@@ -381,6 +394,18 @@ fn what_does_not_fit_the_buffer_is_said_and_the_bound_holds() {
     ts::joined(&late.so_far().bytes, &published).unwrap();
     ts::runs(&early.so_far().bytes, &published).unwrap();
     crowd.verdict();
+}
+
+/// How many receivers of `live` have left for this reason, as the node counts.
+fn left(node: &Node, reason: &str) -> f64 {
+    let name = format!("tsstream_stream_disconnects_total{{stream=\"live\",reason=\"{reason}\"}}");
+    metric(&get(node.address("admin"), "/metrics"), &name).expect("every reason is counted")
+}
+
+/// Whether the node says this of the stream `odd`.
+fn notice(node: &Node, token: &str) -> Option<f64> {
+    let name = format!("tsstream_stream_notice{{stream=\"odd\",notice=\"{token}\"}}");
+    metric(&get(node.address("admin"), "/metrics"), &name)
 }
 
 /// A connection from an address of this machine.

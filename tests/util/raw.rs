@@ -26,7 +26,7 @@ pub fn ask(address: SocketAddr, request: &str) -> String {
 /// The body with which a `GET` is answered, by 200.
 #[track_caller]
 pub fn get(address: SocketAddr, path: &str) -> String {
-    let answer = ask(address, &format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+    let answer = ask(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n"));
     let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
     assert!(head.starts_with("HTTP/1.1 200 "), "{path}: {head}");
     body.to_owned()
@@ -36,6 +36,12 @@ pub fn get(address: SocketAddr, path: &str) -> String {
 #[track_caller]
 pub fn get_json(address: SocketAddr, path: &str) -> Value {
     serde_json::from_str(&get(address, path)).expect("JSON")
+}
+
+/// The value of a metric with its labels, if it is there.
+pub fn metric(text: &str, name: &str) -> Option<f64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.map(|number| number.parse().expect("a number"))
 }
 
 /// A connection on which nothing has been said yet.
