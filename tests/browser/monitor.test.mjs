@@ -24,7 +24,9 @@ test("ten nodes, one killed, one added, one with markup for a name", async (t) =
   assert.equal(await page.locator("#cards .ghost").count(), 0);
   // Nine edges between them and one from outside, each with a rate.
   await until("all edges", async () => (await page.locator("#edges .flows, #edges .poor").count()) === 10);
-  assert.match(await page.textContent("#labels"), /[34]\.\d Mb\/s/);
+  const labels = await page.textContent("#labels");
+  assert.match(labels, /TCP +[34]\.\d Mb\/s/);
+  assert.match(labels, /0 lost · 0\.\d+ ms/);
 
   // The name is text, wherever it is shown.
   await page.click("[data-node='000000000000000a']");
@@ -37,6 +39,7 @@ test("ten nodes, one killed, one added, one with markup for a name", async (t) =
   const card = page.locator(`[data-node='${killed.id}']`);
   await until("red", async () => (await card.getAttribute("data-state")) === "silent");
   assert.equal(await page.textContent("#sum-silent"), "1");
+  assert.deepEqual(await page.locator("#labels .down").allTextContents(), ["down"]);
 
   const added = new MadeUpNode(11, "lima-edge-1", { viewers: 5 });
   nodes.find((node) => node.name === "lima").feed(added);
