@@ -87,21 +87,25 @@ fn what_goes_through_a_node_is_counted() {
     assert!(live["publisher"].as_str().unwrap().starts_with("127.0.0.1:"), "{said}");
     assert!(live["input"]["bits_per_second"].as_u64().unwrap() > 0, "{said}");
 
-    // They leave, each in its way; what they had been sent stays counted.
+    // They leave, each in its way; what they had been sent stays counted. (Who has only shut its side is served on, so
+    // that it takes something to be sent to see that it is gone.)
     drop((viewer, player));
-    drop(publisher);
     let sent = value("tsstream_stream_output_bytes_total{stream=\"live\"}");
-    wait_until("the departures", || {
+    publish_until(&mut publisher, &mut looper, "the departures", || {
         text = get(admin, "/metrics");
         let left = |reason: &str| {
             let name = format!("tsstream_stream_disconnects_total{{stream=\"live\",reason=\"{reason}\"}}");
             metric(&text, &name).unwrap()
         };
         left("closed") + left("reset") == 2.0
-            && metric(&text, "tsstream_stream_live{stream=\"live\"}") == Some(0.0)
+    });
+    drop(publisher);
+    wait_until("the stream to end", || {
+        text = get(admin, "/metrics");
+        metric(&text, "tsstream_stream_live{stream=\"live\"}") == Some(0.0)
+            && metric(&text, "tsstream_stream_receivers{stream=\"live\",protocol=\"http\"}") == Some(0.0)
     });
     assert!(metric(&text, "tsstream_stream_output_bytes_total{stream=\"live\"}").unwrap() >= sent);
-    assert_eq!(metric(&text, "tsstream_stream_receivers{stream=\"live\",protocol=\"http\"}"), Some(0.0));
 }
 
 #[test]
@@ -237,6 +241,30 @@ fn receivers_are_listed_page_by_page_each_once() {
 }
 
 #[test]
+fn of_very_many_receivers_each_is_listed_once() {
+    let node = Node::start(&NODE.replace("[app]\n", "[app]\nWorkers = 1\n"));
+    let (admin, custom) = (node.address("admin"), node.address("custom"));
+    let viewers: Vec<Frames> = (0..700).map(|_| Frames::open(custom, "/")).collect();
+    let mut all = Vec::new();
+    wait_until("all receivers on two pages", || {
+        let first = clients(admin, "?limit=500");
+        let next = first["next"].as_str().expect("there are more").to_owned();
+        let second = clients(admin, &format!("?limit=500&after={next}"));
+        assert_eq!(second["next"], Value::Null);
+        all = [ids(&first), ids(&second)].concat();
+        all.len() == 700
+    });
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 700);
+    let mut worst = ids(&clients(admin, "?order=worst&limit=500"));
+    worst.sort();
+    worst.dedup();
+    assert_eq!(worst.len(), 500);
+    drop(viewers);
+}
+
+#[test]
 fn an_operator_parts_with_a_receiver_and_with_nobody_else() {
     let node = Node::start(NODE);
     let (admin, custom) = (node.address("admin"), node.address("custom"));
@@ -294,6 +322,24 @@ fn an_operator_parts_with_a_publisher_and_viewers_go_on_with_the_next() {
     let seen = viewer.length();
     let (mut next, mut looper) = (Publisher::tcp(input), Looper::default());
     publish_until(&mut next, &mut looper, "the viewer to see the next", || viewer.length() > seen + 10_000);
+}
+
+#[test]
+fn who_publishes_over_udp_is_back_with_the_next_datagram_and_a_pull_is_not_parted_with() {
+    let node = Node::start(&NODE.replace("Protocol = TCP", "Protocol = UDP"));
+    let admin = node.address("admin");
+    let (mut publisher, mut looper) = (Publisher::udp(node.address("backstream"), 1316), Looper::default());
+    let publishers = || get_json(admin, "/api/streams")["streams"][0]["input"]["publishers"].as_u64();
+    publish_until(&mut publisher, &mut looper, "a publisher", || publishers() == Some(1));
+    is(&request(admin, "DELETE", "/api/streams/live/publisher"), 204);
+    publish_until(&mut publisher, &mut looper, "it again", || publishers() == Some(2));
+
+    let upstreams = format!("Upstreams = ws://{}/live", node.address("custom"));
+    let edge = Node::start(&format!(
+        "[app]\nRunMode = extra\n[pushstream]\nProtocol = PULL\n{upstreams}\n[custom]\nBind = 127.0.0.1\nPort = 0\n\
+         [admin]\nPort = 0\n"
+    ));
+    is(&request(edge.address("admin"), "DELETE", "/api/streams/live/publisher"), 409);
 }
 
 #[test]

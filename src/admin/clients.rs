@@ -313,7 +313,7 @@ fn nobody() -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mailbox::WorkerId;
+    use crate::mailbox::{WorkerId, mailbox};
 
     fn layout() -> Layout {
         let streams = ["live", "cam2"].map(|name| (name.to_owned(), None)).to_vec();
@@ -343,5 +343,43 @@ mod tests {
         ] {
             assert!(wish(bad).is_err(), "{bad}");
         }
+    }
+
+    fn ask(questions: &mut Questions, now: Instant) -> Result<Ticket, Answer> {
+        questions.clients(Method::Get, "limit=2", &layout(), now)
+    }
+
+    fn said(answer: &Answer) -> api::Clients {
+        serde_json::from_slice(answer.body.bytes()).expect("JSON")
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "any instant will do")]
+    fn who_does_not_answer_is_not_waited_for() {
+        let poll = mio::Poll::new().unwrap();
+        let token = mio::Token(0);
+        let (reply, mail) = mailbox(MAIL_MAX, poll.registry(), token).unwrap();
+        let (ingest, _ingest_mail) = mail.beside(1);
+        let (quick, quick_mail) = mail.beside(OPEN_MAX);
+        let (stuck, _stuck_mail) = mail.beside(1);
+        let mut questions = Questions::new(vec![quick, stuck], ingest, mail, reply);
+        let now = Instant::now();
+        // The mailbox of the stuck one has room for the first question only.
+        let tickets: Vec<Ticket> = (0..OPEN_MAX).map(|_| ask(&mut questions, now).unwrap()).collect();
+        let refused = ask(&mut questions, now).unwrap_err();
+        assert!(refused.head.starts_with(b"HTTP/1.1 503 "), "one more is too many");
+        let Some(ToWorker::Inquiry(inquiry)) = quick_mail.take() else { panic!("it was asked") };
+        let ticket = inquiry.ticket;
+        inquiry.answer(ToAdmin::Clients(ticket, WorkerId(0), Vec::new()));
+        questions.hear();
+        assert!(questions.ready(tickets[0], &layout(), now).is_none());
+        assert_eq!(questions.due(), Some(now + PATIENCE));
+        let answer = questions.ready(tickets[0], &layout(), now + PATIENCE).unwrap();
+        assert_eq!(said(&answer).missing_workers, 1);
+        let answer = questions.ready(tickets[1], &layout(), now + PATIENCE).unwrap();
+        assert_eq!(said(&answer).missing_workers, 2);
+        tickets[2..].iter().for_each(|&ticket| questions.forget(ticket));
+        assert_eq!(questions.due(), None);
+        assert!(ask(&mut questions, now).is_ok(), "there is room again");
     }
 }

@@ -12,6 +12,7 @@ pub mod api;
 mod clients;
 mod desk;
 mod exposition;
+mod families;
 mod guard;
 mod health;
 mod observer;
