@@ -86,7 +86,10 @@ impl Receivers {
     /// # Errors
     /// When the system has no descriptor left for a poll.
     pub fn start(plan: &Plan, contents: &[Arc<Content>], drain: Drain) -> Result<Receivers, String> {
-        let control = Arc::new(Control { measure_from_ns: AtomicU64::new(u64::MAX), ..Control::default() });
+        // Where nothing is fed there is no steady state to wait for: a download counts from its first byte.
+        let measure_from_ns = if contents.is_empty() { now_ns() } else { u64::MAX };
+        let control =
+            Arc::new(Control { measure_from_ns: AtomicU64::new(measure_from_ns), ..Control::default() });
         control.waiting.store(plan.at_start(), Ordering::Relaxed);
         let mut threads = Vec::new();
         for (share, precedence) in plan.shares() {
