@@ -32,12 +32,13 @@ impl Setting {
     pub fn here(command: String, rounds: usize, measure_ns: u64) -> Setting {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let processor = read("/proc/cpuinfo");
+        // Not those that this process may use: it has gone to one of them.
+        let cores = processor.lines().filter(|line| line.starts_with("processor")).count();
         let processor = processor.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let kernel = read("/proc/sys/kernel/osrelease");
         let machine = format!(
-            "{}, {} cores, Linux {}",
+            "{}, {cores} cores, Linux {}",
             processor.map_or("unknown processor", |(_, name)| name),
-            crate::host::cores(),
             kernel.trim()
         );
         Setting { command, machine, rounds, seconds: measure_ns as f64 / 1e9 }

@@ -480,11 +480,13 @@ impl Fleet {
     }
 
     fn finish(mut self) -> Outcome {
-        for connection in std::mem::take(&mut self.connections).into_iter().flatten() {
-            if matches!(connection.state, State::Streaming) {
-                self.account(&connection);
-            } else {
-                self.failed(connection.receiver, "neither served nor refused in time".to_owned());
+        for index in 0..self.connections.len() {
+            match self.connections[index].take() {
+                Some(connection) if matches!(connection.state, State::Streaming) => self.account(&connection),
+                Some(connection) => {
+                    self.failed(connection.receiver, "neither served nor refused in time".to_owned());
+                }
+                None => {}
             }
         }
         if let Some([before, after]) = self.control.fed.get() {
