@@ -63,7 +63,9 @@ fn runs_confined(machine: &Machine) {
     assert_eq!(field("CapEff:"), Some(NET_BIND_SERVICE));
     assert_eq!(field("CapBnd:"), Some(NET_BIND_SERVICE));
     assert_eq!((field("NoNewPrivs:"), field("Seccomp:")), (Some("1"), Some("2")));
-    machine.run("journalctl --quiet -u tsstream --grep ready --priority info..info");
+    wait_until_within(PATIENCE, "the journal to have it", || {
+        !machine.run("journalctl --quiet -u tsstream --grep ready --priority info..info || true").is_empty()
+    });
     machine.fail("journalctl --quiet -u tsstream --priority warning --grep .");
 }
 
@@ -87,7 +89,9 @@ fn reloads(machine: &Machine) {
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replace("LagLimit = 2", "LagLimit = soon")).unwrap();
     machine.fail("systemctl reload tsstream");
-    machine.run("journalctl --quiet -u tsstream --grep 'LagLimit: .soon'");
+    wait_until_within(PATIENCE, "the journal to say so", || {
+        !machine.run("journalctl --quiet -u tsstream --grep 'LagLimit: .soon' || true").is_empty()
+    });
     fs::write(&file, text.replace("LagLimit = 2", "LagLimit = 3")).unwrap();
     machine.run("systemctl reload tsstream");
     assert_eq!(self::pid(machine), pid);
