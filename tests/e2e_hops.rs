@@ -270,13 +270,19 @@ fn multicast_leaves_by_the_interface_named_and_crosses_as_many_networks_as_named
     let dispatch = format!("Framing = RTP\nTtl = 7\nInterface = {}", host.near());
     let tree = Tree::grow("UDP", SocketAddr::new(GROUP.parse().unwrap(), port), &dispatch);
     let viewer = viewer(&hop, host.view);
+    gets_all_to_the_end(tree, viewer);
+    let counted = host.run("nft list counter inet test seven");
+    assert!(counted.contains("packets ") && !counted.contains("packets 0 "), "{counted}");
+}
+
+/// Fells the tree once the viewer has plenty, and compares what it got with what was published.
+#[track_caller]
+fn gets_all_to_the_end(tree: Tree, viewer: Receiver) {
     viewer.wait_for_bytes(PLENTY);
     let (_, published) = tree.fell();
     let tail = &published[published.len() - 4 * PACKET..];
     wait_until("the end to arrive", || viewer.ends_with(tail));
     ts::joined(&viewer.close().bytes, &published).unwrap();
-    let counted = host.run("nft list counter inet test seven");
-    assert!(counted.contains("packets ") && !counted.contains("packets 0 "), "{counted}");
 }
 
 #[track_caller]
@@ -294,9 +300,5 @@ fn over_a_cable_that_takes_no_datagram_whole_nothing_is_lost_either() {
     let hop = Node::start_in(&host.name, &edge_config("UDP", port));
     let tree = Tree::grow("UDP", SocketAddr::from((host.address, port)), "Framing = RTP");
     let viewer = viewer(&hop, host.view);
-    viewer.wait_for_bytes(PLENTY);
-    let (_, published) = tree.fell();
-    let tail = &published[published.len() - 4 * PACKET..];
-    wait_until("the end to arrive", || viewer.ends_with(tail));
-    ts::joined(&viewer.close().bytes, &published).unwrap();
+    gets_all_to_the_end(tree, viewer);
 }

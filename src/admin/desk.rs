@@ -1,8 +1,7 @@
 //! What the admin port answers to whom. Pure but for a look at the process: time is an argument.
 
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -13,10 +12,7 @@ use super::{exposition, health, streams};
 use crate::logging::LogBudget;
 use crate::proto::http::{BodyKind, Content, Method, Request, Status, response};
 use crate::web::answer::{JSON, content, plain};
-use crate::web::{self, Answer, Body, Reception, Ticket, prometheus};
-
-/// What costs something to make is given for so long to whoever asks, so that it costs the same however many ask.
-const ANSWER_AGE_MAX: Duration = Duration::from_millis(200);
+use crate::web::{self, Answer, Body, Recent, Reception, Ticket, prometheus};
 
 /// Refusals logged at once, and per second from then on; the others are counted.
 const LOG_LINES: (u32, u32) = (10, 1);
@@ -30,15 +26,9 @@ pub struct Desk {
     pub questions: Questions,
     /// Whether the port is for this machine only: then nobody needs a name to ask it by.
     names: Names,
-    metrics: Option<Recent>,
-    streams: Option<Recent>,
+    metrics: Recent,
+    streams: Recent,
     log: LogBudget,
-}
-
-#[derive(Debug)]
-struct Recent {
-    made: Instant,
-    body: Arc<[u8]>,
 }
 
 impl Desk {
@@ -47,18 +37,18 @@ impl Desk {
     pub fn new(observer: Observer, questions: Questions, address: IpAddr, now: Instant) -> Desk {
         let names = if address.is_loopback() { Names::Local } else { Names::Any };
         let log = LogBudget::new(LOG_LINES.0, LOG_LINES.1, now);
-        Desk { observer, questions, names, metrics: None, streams: None, log }
+        Desk { observer, questions, names, metrics: Recent::default(), streams: Recent::default(), log }
     }
 
     fn show(&mut self, request: &Request, now: Instant) -> Answer {
         let (method, observer) = (request.method, &self.observer);
         match request.path.as_str() {
             "/metrics" => {
-                let body = recent(&mut self.metrics, now, || exposition::text(observer));
+                let body = self.metrics.or_make(now, || exposition::text(observer));
                 content(method, prometheus::CONTENT_TYPE, body)
             }
             "/api/streams" => {
-                let body = recent(&mut self.streams, now, || json(&streams::streams(observer, now)));
+                let body = self.streams.or_make(now, || json(&streams::streams(observer, now)));
                 content(method, JSON, body)
             }
             "/healthz" => {
@@ -156,19 +146,6 @@ GET /api/clients    receivers; ?stream=NAME &limit=100 &after=ID &order=id|worst
 DELETE /api/clients/ID                disconnects a receiver
 DELETE /api/streams/NAME/publisher    disconnects the publisher
 ";
-
-fn recent(recent: &mut Option<Recent>, now: Instant, make: impl FnOnce() -> Vec<u8>) -> Body {
-    match recent {
-        Some(recent) if now.saturating_duration_since(recent.made) < ANSWER_AGE_MAX => {
-            Body::Shared(Arc::clone(&recent.body))
-        }
-        _ => {
-            let body: Arc<[u8]> = make().into();
-            *recent = Some(Recent { made: now, body: Arc::clone(&body) });
-            Body::Shared(body)
-        }
-    }
-}
 
 /// Text of our own types.
 pub fn json(value: &impl Serialize) -> Vec<u8> {

@@ -1,8 +1,7 @@
 //! What the monitor answers to whom. Pure: time is an argument.
 
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::collector::{Collector, Full, NotDismissed};
 use super::report::{self, REPORT_BYTES_MAX};
@@ -12,11 +11,7 @@ use crate::config::{Authority, Secret};
 use crate::logging::LogBudget;
 use crate::proto::http::{BodyKind, Content, Method, Request, Status, response};
 use crate::web::answer::{JSON, content, done, plain};
-use crate::web::{self, Answer, Body, Reception, Ticket, prometheus};
-
-/// An answer about all nodes is given for so long, to whoever asks: many pages cost no more than one, and what slow
-/// ones have not taken yet is not held once for each.
-const ANSWER_AGE_MAX: Duration = Duration::from_millis(200);
+use crate::web::{self, Answer, Body, Recent, Reception, Ticket, prometheus};
 
 /// Refusals logged at once, and per second from then on; the others are counted.
 const LOG_LINES: (u32, u32) = (10, 1);
@@ -28,7 +23,7 @@ pub struct Desk {
     secret: Secret,
     authority: Authority,
     counts: Counts,
-    recent: [Option<Recent>; 3],
+    recent: [Recent; 3],
     log: LogBudget,
 }
 
@@ -40,12 +35,6 @@ enum About {
     Metrics,
 }
 
-#[derive(Debug)]
-struct Recent {
-    made: Instant,
-    body: Arc<[u8]>,
-}
-
 impl Desk {
     /// Without any node yet.
     #[must_use]
@@ -55,7 +44,7 @@ impl Desk {
             secret,
             authority,
             counts: Counts::default(),
-            recent: [const { None }; 3],
+            recent: Default::default(),
             log: LogBudget::new(LOG_LINES.0, LOG_LINES.1, now),
         }
     }
@@ -101,25 +90,16 @@ impl Desk {
                 };
             }
         };
-        content(request.method, content_type, Body::Shared(self.recent(about, now)))
+        content(request.method, content_type, self.recent(about, now))
     }
 
-    fn recent(&mut self, about: About, now: Instant) -> Arc<[u8]> {
-        let recent = &mut self.recent[about as usize];
-        match recent {
-            Some(recent) if now.saturating_duration_since(recent.made) < ANSWER_AGE_MAX => {
-                recent.body.clone()
-            }
-            _ => {
-                let body: Arc<[u8]> = match about {
-                    About::Reports => tree::reports(&self.collector).into(),
-                    About::Tree => tree::tree(&self.collector, self.counts, now).into(),
-                    About::Metrics => exposition::text(&self.collector, self.counts, now).into(),
-                };
-                *recent = Some(Recent { made: now, body: body.clone() });
-                body
-            }
-        }
+    fn recent(&mut self, about: About, now: Instant) -> Body {
+        let Desk { collector, counts, recent, .. } = self;
+        recent[about as usize].or_make(now, || match about {
+            About::Reports => tree::reports(collector),
+            About::Tree => tree::tree(collector, *counts, now),
+            About::Metrics => exposition::text(collector, *counts, now),
+        })
     }
 
     /// Anybody who sees the page may: only what is silent can be forgotten, and it is back with its next report. A page
@@ -128,7 +108,7 @@ impl Desk {
         let key = path.strip_prefix("/node/").unwrap_or_default();
         match self.collector.dismiss(key, now) {
             Ok(()) => {
-                self.recent = [const { None }; 3];
+                self.recent.iter_mut().for_each(Recent::forget);
                 done()
             }
             Err(NotDismissed::Unknown) => plain(Status::NotFound, &[], "there is no such node"),

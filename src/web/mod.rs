@@ -6,12 +6,14 @@
 pub mod answer;
 mod conn;
 pub mod prometheus;
+mod recent;
 mod server;
 
 use std::net::IpAddr;
 use std::time::Instant;
 
 pub use answer::{Answer, Body};
+pub use recent::Recent;
 pub use server::Server;
 
 use crate::proto::http::{BodyKind, Request, Status};
