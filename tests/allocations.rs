@@ -18,7 +18,8 @@ use tsstream::limits;
 use tsstream::mailbox::{Mailbox, Newcomer, Service, StreamId, StreamStatus, ToIngest, WorkerId, mailbox};
 use tsstream::metrics::{InputMetrics, OutputMetrics};
 use tsstream::places::Places;
-use tsstream::worker::conn::{Conn, Desk};
+use tsstream::worker::conn::{Conn, Desk, Next};
+use tsstream::worker::leave::Leave;
 use tsstream::worker::shard::Shard;
 use tsstream::worker::{Settings, directory};
 
@@ -104,6 +105,7 @@ impl Worker {
         worker.shard.set_status(LIVE, Arc::new(status));
         worker.connect();
         worker.shard.backlog(LIVE, vec![worker.chunk()]);
+        (0..RECEIVERS).for_each(|key| worker.call(key, Conn::resume));
         worker
     }
 
@@ -122,15 +124,18 @@ impl Worker {
                 service: Service::Port { index: 0 },
                 counted: Arc::default(),
             };
-            let mut conn = Conn::new(newcomer, self.now);
-            let (settings, shard) = (&self.settings, &mut self.shard);
-            let (input, output) = (Arc::clone(&settings.input), Arc::clone(&settings.metrics));
-            let directory = &mut directory::Directory::new(input, output, self.now);
-            let mut desk = Desk { key, now: self.now, settings, shard, directory, scratch: &mut [] };
-            conn.begin(&mut desk).unwrap();
-            self.conns.push(conn);
+            self.conns.push(Conn::new(newcomer, self.now));
             self.peers.push(peer);
+            self.call(key, Conn::begin);
         }
+    }
+
+    fn call(&mut self, key: usize, act: fn(&mut Conn, &mut Desk) -> Result<Next, Leave>) {
+        let (settings, shard) = (&self.settings, &mut self.shard);
+        let (input, output) = (Arc::clone(&settings.input), Arc::clone(&settings.metrics));
+        let directory = &mut directory::Directory::new(input, output, self.now);
+        let mut desk = Desk { key, now: self.now, settings, shard, directory, scratch: &mut [] };
+        act(&mut self.conns[key], &mut desk).unwrap();
     }
 
     fn chunk(&self) -> SharedChunk {

@@ -106,6 +106,8 @@ pub struct Conn {
     pub announced: bool,
     /// It waits for the loop to call [`resume`](Self::resume).
     pub lined_up: bool,
+    /// Reading has stopped before the socket was empty: no event will tell of the rest.
+    unread: bool,
     /// So many had come to the worker before it.
     pub number: u64,
     /// The receiver has shut its side of the connection. It may still take what it is sent, or be gone.
@@ -185,6 +187,7 @@ impl Conn {
             leave: None,
             announced: false,
             lined_up: false,
+            unread: false,
             number: 0,
             half_closed: false,
             admitted: None,
@@ -218,8 +221,24 @@ impl Conn {
         self.stream(stream, Over::Tcp, None, Vec::new(), &[], desk)
     }
 
-    /// The socket has something to read.
+    /// The socket has something to read. What newcomers say waits until the loop has time for it.
     pub fn readable(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
+        if self.is_newcomer() {
+            self.unread = true;
+            return Ok(Next::Resume);
+        }
+        self.read_on(desk)
+    }
+
+    /// It is not yet one of those that have been sent all there is, and are owed every further chunk in time.
+    fn is_newcomer(&self) -> bool {
+        match &self.state {
+            State::Streaming(streaming, _) => streaming.is_joining(),
+            _ => true,
+        }
+    }
+
+    fn read_on(&mut self, desk: &mut Desk) -> Result<Next, Leave> {
         let scratch = std::mem::take(&mut desk.scratch);
         let next = self.read(scratch, desk);
         desk.scratch = scratch;
@@ -227,6 +246,7 @@ impl Conn {
     }
 
     fn read(&mut self, scratch: &mut [u8], desk: &mut Desk) -> Result<Next, Leave> {
+        self.unread = true;
         for _ in 0..READS_PER_TURN_MAX {
             match &self.state {
                 // Before a kept-alive connection's answer is out, its next request stays in the socket.
@@ -237,9 +257,15 @@ impl Conn {
                 _ => {}
             }
             let read = match self.socket.read(scratch) {
-                Ok(0) => return self.peer_has_ended(),
+                Ok(0) => {
+                    self.unread = false;
+                    return self.peer_has_ended();
+                }
                 Ok(read) => read,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Next::Wait),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.unread = false;
+                    return Ok(Next::Wait);
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(self.broken(&error)),
             };
@@ -298,7 +324,7 @@ impl Conn {
                     return Ok(Next::Wait);
                 }
                 streaming.unblock();
-                self.pump(desk)
+                if streaming.is_joining() { Ok(Next::Resume) } else { self.pump(desk) }
             }
             State::Answer { .. } => self.send_answer(desk),
             State::Preface { .. } | State::Head { .. } | State::Lingering { .. } => Ok(Next::Wait),
@@ -313,7 +339,7 @@ impl Conn {
             _ => Next::Wait,
         };
         // What is to be read waits until there is nothing else to come back for.
-        if next == Next::Resume { Ok(next) } else { self.readable(desk) }
+        if next == Next::Wait && self.unread { self.read_on(desk) } else { Ok(next) }
     }
 
     /// Its stream may have a chunk that it has not been sent. The hot path: once per receiver and chunk.
@@ -321,6 +347,9 @@ impl Conn {
         let State::Streaming(streaming, _) = &mut self.state else { return Ok(Next::Wait) };
         if streaming.is_blocked() {
             return Ok(Next::Wait);
+        }
+        if streaming.is_joining() {
+            return Ok(Next::Resume);
         }
         let patience = patience(&self.service, self.joined, settings);
         match streaming.pump(&mut self.socket, ring, &patience, now) {
@@ -578,10 +607,8 @@ impl Conn {
         self.state = State::Streaming(Streaming::new(outbox, desk.now), speech);
         let slot = desk.shard.join(stream, desk.key);
         self.joined = Some(Joined { stream, slot, over, tally: Tally::default() });
-        match self.listen(rest, desk)? {
-            Next::Resume => Ok(Next::Resume),
-            Next::Wait => self.pump_unless_blocked(desk),
-        }
+        self.listen(rest, desk)?;
+        Ok(Next::Resume)
     }
 
     /// There is no place for it.

@@ -41,12 +41,19 @@ use crate::places::Places;
 /// Messages that a worker's mailbox holds: at 1,000 chunks a second, four seconds of a worker that does not look.
 const MAILBOX_MESSAGES_MAX: usize = 4096;
 
-/// Readiness events taken from the system at once: each may send a newcomer the whole backlog.
-const EVENTS_PER_TURN_MAX: usize = 256;
+/// Readiness events taken from the system at once: each may be a request to read and answer.
+const EVENTS_PER_TURN_MAX: usize = 64;
 
-/// Receivers visited, and as many called back, before the worker looks at its mailbox and at its sockets again, so that one stream with 20,000
+/// Receivers visited before the worker looks at its mailbox and at its sockets again, so that one stream with 20,000
 /// receivers does not hold up another, nor a newcomer.
 const VISITS_PER_TURN_MAX: usize = 256;
+
+/// Connections called back in a turn. Most are newcomers, who are sent a group of pictures at once: who streams already
+/// must not wait long for that.
+const RESUMES_PER_TURN_MAX: usize = 32;
+
+/// The same while receivers still wait to be visited: a rush of newcomers has what time they leave, and a little more.
+const RESUMES_PER_BUSY_TURN_MAX: usize = 4;
 
 /// How often timeouts are looked at.
 const TICK: Duration = Duration::from_millis(250);
@@ -323,7 +330,8 @@ impl Worker {
     }
 
     fn resume_unfinished(&mut self) {
-        for _ in 0..self.resume.len().min(VISITS_PER_TURN_MAX) {
+        let most = if self.shard.is_dirty() { RESUMES_PER_BUSY_TURN_MAX } else { RESUMES_PER_TURN_MAX };
+        for _ in 0..self.resume.len().min(most) {
             let Some(key) = self.resume.pop_front() else { break };
             if let Some(conn) = self.conns.get_mut(key) {
                 conn.lined_up = false;

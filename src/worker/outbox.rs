@@ -195,7 +195,9 @@ impl Outbox {
         next.map_or(Duration::ZERO, |chunk| now.saturating_duration_since(chunk.sealed.received))
     }
 
-    fn is_waiting(&self) -> bool {
+    /// The stream has nothing yet that it could begin with.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
         matches!(self.stage, Stage::Waiting(_) | Stage::WaitingLive | Stage::Resuming)
     }
 

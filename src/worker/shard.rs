@@ -36,6 +36,8 @@ struct Stream {
     /// Keys of the connections that receive this stream, in no order.
     receivers: Vec<usize>,
     next_visit: usize,
+    /// The round of visits has begun anew with a chunk that came in its midst. Once it has, it is brought to an end.
+    has_restarted: bool,
     /// Receivers still to be visited; not 0 just when the stream is in `dirty`.
     visits_left: usize,
 }
@@ -161,7 +163,8 @@ impl Shard {
     }
 
     /// Takes up to `most` receivers of one stream off those to be visited and calls `visit` with the key of each.
-    /// Each call begins where the last one of that stream ended. Returns how many there were.
+    /// Each call begins where the last one of that stream ended, or with the receiver in the first slot if nobody was left
+    /// to be visited. Returns how many there were.
     pub fn visit(&mut self, most: usize, mut visit: impl FnMut(usize, &Ring)) -> usize {
         let Some(id) = self.dirty.pop_front() else { return 0 };
         let stream = &mut self.streams[id.0];
@@ -176,6 +179,8 @@ impl Shard {
         stream.visits_left -= visits;
         if stream.visits_left > 0 {
             self.dirty.push_back(id);
+        } else {
+            (stream.next_visit, stream.has_restarted) = (0, false);
         }
         visits
     }
@@ -216,6 +221,11 @@ impl Shard {
         if state.visits_left == 0 && !state.receivers.is_empty() {
             self.dirty.push_back(stream);
         }
+        // Who came first is served first, on a node that keeps up: those at the end of the list are sent two chunks in
+        // one call then. Where it does not keep up, everybody has their turn.
+        if state.visits_left > 0 && !state.has_restarted {
+            (state.next_visit, state.has_restarted) = (0, true);
+        }
         state.visits_left = state.receivers.len();
     }
 }
@@ -230,6 +240,7 @@ impl Stream {
             subscription: Subscription::None,
             receivers: Vec::new(),
             next_visit: 0,
+            has_restarted: false,
             visits_left: 0,
         }
     }
@@ -350,6 +361,33 @@ mod tests {
         assert_eq!(bench.shard.first_to_offer(LIVE), 7, "the next one is there, though not said to be live");
         bench.set_live(true);
         assert_eq!(bench.shard.first_to_offer(LIVE), 7, "what came before is still left behind");
+    }
+
+    #[test]
+    fn who_came_first_is_visited_first_unless_the_others_would_wait_for_ever() {
+        let mut bench = Bench::new();
+        bench.set_live(true);
+        for key in 0..4 {
+            bench.shard.join(LIVE, key);
+        }
+        bench.shard.backlog(LIVE, Vec::new());
+        let visited = |shard: &mut Shard, most| {
+            let mut keys = Vec::new();
+            shard.visit(most, |key, _| keys.push(key));
+            keys
+        };
+        assert_eq!(visited(&mut bench.shard, 9), [0, 1, 2, 3]);
+        bench.shard.join(LIVE, 4);
+        bench.shard.chunk(LIVE, bench.chunk(0));
+        assert_eq!(visited(&mut bench.shard, 3), [0, 1, 2]);
+        bench.shard.chunk(LIVE, bench.chunk(1));
+        assert_eq!(visited(&mut bench.shard, 3), [0, 1, 2], "begun anew");
+        bench.shard.chunk(LIVE, bench.chunk(2));
+        assert_eq!(visited(&mut bench.shard, 3), [3, 4, 0], "but not twice");
+        bench.shard.chunk(LIVE, bench.chunk(3));
+        assert_eq!(visited(&mut bench.shard, 9), [1, 2, 3, 4, 0]);
+        bench.shard.chunk(LIVE, bench.chunk(4));
+        assert_eq!(visited(&mut bench.shard, 9), [0, 1, 2, 3, 4]);
     }
 
     proptest! {

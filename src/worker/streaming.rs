@@ -68,6 +68,8 @@ pub struct Streaming {
     progress_at: Instant,
     /// When the chunk in flight was begun.
     piece_begun_at: Instant,
+    /// It has not yet been sent all there was at one time since it came.
+    is_joining: bool,
 }
 
 impl Streaming {
@@ -81,7 +83,15 @@ impl Streaming {
             behind_since: None,
             progress_at: now,
             piece_begun_at: now,
+            is_joining: true,
         }
+    }
+
+    /// It has come not long ago, and is being sent the stream from its beginning on, or waits for that: it has much to
+    /// get, and nobody misses it yet.
+    #[must_use]
+    pub fn is_joining(&self) -> bool {
+        self.is_joining
     }
 
     /// The socket would refuse bytes: sending waits for [`unblock`](Self::unblock).
@@ -212,6 +222,7 @@ impl Streaming {
 
     fn caught_up(&mut self) -> Pumped {
         self.behind_since = None;
+        self.is_joining &= self.outbox.is_waiting();
         if self.outbox.has_ended() { Pumped::Ended } else { Pumped::CaughtUp }
     }
 }

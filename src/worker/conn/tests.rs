@@ -80,7 +80,8 @@ impl Bench {
             _poll: poll,
             _to_ingest: to_ingest,
         };
-        assert_eq!(bench.call(Conn::begin), Ok(Next::Wait));
+        let begun = bench.call(Conn::begin);
+        assert_eq!(bench.call_back(begun), Ok(Next::Wait));
         bench
     }
 
@@ -106,7 +107,12 @@ impl Bench {
     /// What the peer has said is there, and the connection is told; it is called back for as long as it wants.
     fn hear(&mut self) -> Result<Next, Leave> {
         while self.conn.socket.peek(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock) {}
-        let mut next = self.call(Conn::readable);
+        let next = self.call(Conn::readable);
+        self.call_back(next)
+    }
+
+    /// Calls the connection back for as long as it wants.
+    fn call_back(&mut self, mut next: Result<Next, Leave>) -> Result<Next, Leave> {
         while next == Ok(Next::Resume) {
             next = self.call(Conn::resume);
         }
@@ -139,7 +145,8 @@ impl Bench {
         while matches!(self.conn.state, State::Streaming(..)) {
             let read = self.peer.read(&mut piece).unwrap();
             heard.extend_from_slice(&piece[..read]);
-            self.call(Conn::writable).unwrap();
+            let next = self.call(Conn::writable);
+            self.call_back(next).unwrap();
         }
         heard.extend(self.heard_to_end());
         heard
@@ -158,7 +165,8 @@ impl Bench {
         self.shard.backlog(StreamId(0), Vec::new());
     }
 
-    fn deliver(&mut self, bytes: usize) -> Result<Next, Leave> {
+    /// The stream's next chunk has come.
+    fn push(&mut self, bytes: usize) {
         let sealed = Sealed {
             body: Framed::binary(&vec![7; bytes]),
             received: self.now,
@@ -168,7 +176,12 @@ impl Bench {
         };
         self.shard.chunk(StreamId(0), Arc::new(Chunk { sequence: self.chunks, sealed }));
         self.chunks += 1;
-        self.conn.deliver(&self.settings, self.shard.ring(StreamId(0)), self.now)
+    }
+
+    fn deliver(&mut self, bytes: usize) -> Result<Next, Leave> {
+        self.push(bytes);
+        let next = self.conn.deliver(&self.settings, self.shard.ring(StreamId(0)), self.now);
+        self.call_back(next)
     }
 
     /// Delivers until the peer, which doesn't read, holds it up.
@@ -299,6 +312,33 @@ fn a_web_socket_that_takes_the_stream_need_not_answer_a_ping_that_came_before() 
         assert_eq!(bench.deliver(100), Ok(Next::Wait));
         assert_eq!(bench.after(SECOND), Ok(Next::Wait));
     }
+}
+
+#[test]
+fn a_newcomer_waits_for_its_turn_until_it_has_caught_up() {
+    let mut bench = Bench::new(ReceiverProtocol::WebSocket);
+    bench.peer.write_all(WEB_SOCKET).unwrap();
+    while bench.conn.socket.peek(&mut [0]).is_err() {}
+    assert_eq!(bench.call(Conn::readable), Ok(Next::Resume), "its request");
+    assert_eq!(bench.call(Conn::resume), Ok(Next::Resume), "its response");
+    assert_eq!(bench.call(Conn::resume), Ok(Next::Wait));
+    bench.heard(129);
+
+    bench.go_live();
+    let sent_before = bench.conn.tally();
+    let deliver =
+        |bench: &mut Bench| bench.conn.deliver(&bench.settings, bench.shard.ring(StreamId(0)), bench.now);
+    assert_eq!(deliver(&mut bench), Ok(Next::Resume), "there is nothing yet that it could begin with");
+    assert_eq!(bench.call(Conn::resume), Ok(Next::Wait));
+    assert_eq!(bench.conn.tally(), sent_before);
+    bench.push(100);
+    assert_eq!(deliver(&mut bench), Ok(Next::Resume), "a visit does not send it what it begins with");
+    assert_eq!(bench.conn.tally(), sent_before);
+    assert_eq!(bench.call(Conn::resume), Ok(Next::Wait));
+    assert_eq!(bench.heard(102)[..2], [0x82, 100]);
+    bench.push(100);
+    assert_eq!(deliver(&mut bench), Ok(Next::Wait), "from now on it does");
+    assert_eq!(bench.heard(102)[..2], [0x82, 100]);
 }
 
 #[test]
