@@ -4,7 +4,7 @@ mod hops;
 
 use crate::floor;
 use crate::lab::{Scenario, Shape, Source};
-use crate::metric::{COST, MEMORY, MEMORY_EACH, P99, STORM_FIRST_BYTE, WRITES_PER_FRAME};
+use crate::metric::{MEMORY, MEMORY_EACH, P99, STORM_FIRST_BYTE, WRITES_PER_FRAME};
 use crate::results::Results;
 use crate::servers::{Input, PEERS, Server, Tsstream};
 use crate::table::Table;
@@ -40,9 +40,9 @@ pub static CASES: &[Case] = &[
             [ours_1000(), floor_1000()].into_iter().chain(peers).collect()
         },
         judge: |results, table| {
-            table.ratio('a', results, COST, ["tsstream 1000", "floor-send 1000"], 1.10);
+            table.cost('a', results, ["tsstream 1000", "floor-send 1000"], 1.10);
             for peer in PEERS {
-                table.ratio('a', results, COST, ["tsstream 1000", peer.name], 1.0);
+                table.cost('a', results, ["tsstream 1000", peer.name], 1.0);
             }
             for key in
                 ["tsstream 1000", "floor-send 1000"].into_iter().chain(PEERS.iter().map(|peer| peer.name))
@@ -63,7 +63,7 @@ pub static CASES: &[Case] = &[
         },
         judge: |results, table| {
             for key in ["tsstream udp1316", "tsstream udp1472"] {
-                table.ratio('b', results, COST, [key, "floor-send 1000"], 1.15);
+                table.cost('b', results, [key, "floor-send 1000"], 1.15);
             }
         },
     },
@@ -171,7 +171,7 @@ pub static CASES: &[Case] = &[
             std::iter::once(ours_1000()).chain(coalesced).collect()
         },
         judge: |results, table| {
-            table.ratio('i', results, COST, ["tsstream coalesce 350", "tsstream 1000"], 0.4);
+            table.cost('i', results, ["tsstream coalesce 350", "tsstream 1000"], 0.4);
             for key in std::iter::once("tsstream 1000").chain(COALESCE.iter().map(|(key, _)| *key)) {
                 table.overview('i', results, key);
             }
@@ -200,7 +200,7 @@ pub static CASES: &[Case] = &[
             vec![ours_1000(), scenario("tsstream workers4", server, Shape::of(1_000, 2 * MB))]
         },
         judge: |results, table| {
-            table.ratio('k', results, COST, ["tsstream workers4", "tsstream 1000"], 1.10);
+            table.cost('k', results, ["tsstream workers4", "tsstream 1000"], 1.10);
         },
     },
     Case {
@@ -214,7 +214,7 @@ pub static CASES: &[Case] = &[
         },
         judge: |results, table| {
             table.complete('l', results, "tsstream 500x4");
-            table.ratio('l', results, COST, ["tsstream 500x4", "tsstream 1x2000"], 1.3);
+            table.cost('l', results, ["tsstream 500x4", "tsstream 1x2000"], 1.3);
         },
     },
     hops::UDP,

@@ -19,6 +19,11 @@ pub struct Metric {
 pub const COST: Metric =
     Metric { name: "CPU", unit: "s/GB", of: |report| report.server.as_ref()?.cpu_s_per_gb };
 
+/// The same with all that the server's core did: for receivers on the same machine the kernel works in the name of the
+/// process that sends, or of none, as chance will have it.
+pub const CORE: Metric =
+    Metric { name: "whole core", unit: "s/GB", of: |report| report.server.as_ref()?.core_s_per_gb };
+
 /// The latency that one in a hundred bursts exceeds.
 pub const P99: Metric = Metric { name: "p99", unit: "ms", of: |report| Some(steady(report)?.latency_ms.p99) };
 

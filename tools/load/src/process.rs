@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use crate::host::now_ns;
+
 /// Ticks of processor time per second, as `/proc` counts it (`USER_HZ`, 100 on every Linux of today).
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -18,6 +20,10 @@ pub struct Usage {
     /// Seconds that the kernel's own thread for the network (`ksoftirqd`) has used on the server's core. What it did was
     /// begun by a `send` and put off; how much is put off differs between servers, so that it has to be counted.
     pub softirq_s: f64,
+    /// Seconds that the server's core was not idle, less an unknown beginning, so that only a difference says something.
+    /// Beside the server that is what the kernel does for it in interrupts: while the core is idle no process is charged
+    /// for that. `None` if it has no core to itself.
+    pub core_s: Option<f64>,
     /// Resident memory in bytes.
     pub resident_bytes: u64,
     /// Processes.
@@ -30,6 +36,7 @@ pub struct Tree {
     ids: Vec<u32>,
     /// `ksoftirqd` of the core that the server has to itself.
     softirq: Option<u32>,
+    core: Option<usize>,
 }
 
 impl Tree {
@@ -53,7 +60,7 @@ impl Tree {
         let is_softirq = |id: u32| fs::read_to_string(format!("/proc/{id}/comm")).ok() == name;
         let threads = all.iter().filter(|process| name.is_some() && process.parent == KERNEL);
         let softirq = threads.map(|process| process.id).find(|id| is_softirq(*id));
-        Ok(Tree { ids, softirq })
+        Ok(Tree { ids, softirq, core })
     }
 
     /// What those of them that live use, and have used.
@@ -67,6 +74,7 @@ impl Tree {
         }
         let softirq = self.softirq.and_then(read);
         usage.softirq_s = softirq.map_or(0.0, |process| process.ticks as f64 / TICKS_PER_SECOND);
+        usage.core_s = self.core.and_then(idle_s).map(|idle_s| now_ns() as f64 / 1e9 - idle_s);
         usage
     }
 }
@@ -81,6 +89,20 @@ pub fn used_by_others(trees: &[Tree]) -> f64 {
     let others =
         all.iter().filter(|process| process.parent != KERNEL && process.id != KERNEL && !known(process.id));
     others.map(|process| process.ticks as f64 / TICKS_PER_SECOND).sum()
+}
+
+/// Seconds that a core has been idle. A kernel without ticks at rest, as all are by now, takes the time at each interrupt.
+fn idle_s(core: usize) -> Option<f64> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let name = format!("cpu{core}");
+    let mut fields = stat.lines().map(str::split_whitespace).find_map(|mut fields| {
+        let is_core = fields.next() == Some(&name);
+        is_core.then_some(fields)
+    })?;
+    // After `user`, `nice` and `system` come `idle` and `iowait`: proc_stat(5).
+    let idle: u64 = fields.nth(3)?.parse().ok()?;
+    let waiting: u64 = fields.next()?.parse().ok()?;
+    Some((idle + waiting) as f64 / TICKS_PER_SECOND)
 }
 
 /// The parent of all threads of the kernel.
@@ -128,6 +150,13 @@ mod tests {
             "7 (a) b (c)) S 3 7 7 0 -1 4194560 1 2 3 4 100 50 20 10 20 0 1 0 99 1000 25 18446744073709551615";
         let process = parse(7, stat).unwrap();
         assert_eq!((process.parent, process.ticks, process.resident_pages), (3, 180, 25));
+    }
+
+    #[test]
+    fn a_core_is_idle_at_times() {
+        let uptime_s = now_ns() as f64 / 1e9;
+        assert!(idle_s(0).is_some_and(|idle_s| idle_s > 0.0 && idle_s <= uptime_s + 1.0));
+        assert_eq!(idle_s(usize::MAX), None);
     }
 
     #[test]

@@ -99,9 +99,11 @@ pub struct ServerReport {
     pub cpu_s: f64,
     /// Of these, what the kernel's thread for the network used on the server's core.
     pub softirq_s: f64,
-    /// The same per 10^9 bytes received; nothing without bytes.
+    /// The server's processor time per 10^9 bytes received; nothing without bytes.
     pub cpu_s_per_gb: Option<f64>,
-    /// Microseconds of it per receiver and burst: what a write costs if each burst is written at once.
+    /// The same for all that the server's core did, in no process's name as well; nothing if it had none to itself.
+    pub core_s_per_gb: Option<f64>,
+    /// Microseconds of processor time per receiver and burst: what a write costs if each burst is written at once.
     pub cpu_us_per_write: Option<f64>,
     /// Resident memory in MiB before the first receiver.
     pub memory_before_mib: f64,
@@ -248,11 +250,13 @@ impl ServerReport {
     fn new(server: ServerUse, gigabytes: f64, writes: f64) -> ServerReport {
         let softirq_s = server.end.softirq_s - server.start.softirq_s;
         let cpu_s = server.end.cpu_s - server.start.cpu_s + softirq_s;
+        let core_s = server.end.core_s.zip(server.start.core_s).map(|(end, start)| end - start);
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         ServerReport {
             cpu_s,
             softirq_s,
             cpu_s_per_gb: (gigabytes > 0.0).then(|| cpu_s / gigabytes),
+            core_s_per_gb: core_s.filter(|_| gigabytes > 0.0).map(|core_s| core_s / gigabytes),
             cpu_us_per_write: (writes > 0.0).then(|| cpu_s * 1e6 / writes),
             memory_before_mib: mib(server.before.resident_bytes),
             memory_connected_mib: mib(server.connected.resident_bytes),
@@ -347,6 +351,9 @@ impl fmt::Display for ServerReport {
         }
         if let Some(cost) = self.cpu_s_per_gb {
             write!(to, ", {cost:.3} s/GB")?;
+        }
+        if let Some(cost) = self.core_s_per_gb {
+            write!(to, " ({cost:.3} with all that its core did)")?;
         }
         if let Some(cost) = self.cpu_us_per_write {
             write!(to, ", {cost:.2} us per receiver and burst")?;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::metric::{COST, MEMORY, Metric, P99, steady};
+use crate::metric::{CORE, COST, MEMORY, Metric, P99, steady};
 use crate::report::{GroupReport, Report};
 use crate::results::{Figure, Results};
 
@@ -61,6 +61,16 @@ impl Table {
                 )
             });
         self.add(case, what, target, results, &keys, found);
+    }
+
+    /// What a byte costs one scenario against another: at most `bound` times it by the processes' time; told by the
+    /// core's as well.
+    pub fn cost(&mut self, case: char, results: &Results, keys: [&str; 2], bound: f64) {
+        self.ratio(case, results, COST, keys, bound);
+        let (Some(ratio), None) = (results.ratio(keys, CORE.of), results.doubt(keys[0])) else { return };
+        let what = format!("{}: {} against {}", CORE.name, keys[0], keys[1]);
+        let found = format!("{} x", spread(ratio));
+        self.rows.push(Row { case, what, found, target: String::new(), verdict: Verdict::None });
     }
 
     /// A figure of one scenario: at most `bound`.
@@ -151,6 +161,7 @@ pub fn overview(results: &Results, key: &str) -> Result<String, String> {
     let delivered: fn(&Report) -> Option<f64> = |report| Some(steady(report)?.delivered? * 100.0);
     let parts = [
         figure(COST.of).map(|cost| format!("{} s/GB", spread(cost))),
+        figure(CORE.of).map(|cost| format!("whole core {}", spread(cost))),
         figure(p50).map(|p50| format!("p50 {} ms", short(p50.median))),
         figure(P99.of).map(|p99| format!("p99 {} ms", spread(p99))),
         figure(delivered).map(|share| format!("{:.2} % delivered", share.least)),

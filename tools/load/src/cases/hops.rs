@@ -2,7 +2,6 @@
 
 use super::{Case, MB, scenario};
 use crate::lab::{Scenario, Shape, Source};
-use crate::metric::COST;
 use crate::servers::{By, Hops, Output, Server, Tsstream};
 
 /// Next hops.
@@ -25,8 +24,8 @@ pub(super) const UDP: Case = Case {
         ]
     },
     judge: |results, table| {
-        table.ratio('m', results, COST, ["tsstream udp hops", "floor-udp hops"], 0.45);
-        table.ratio('m', results, COST, ["tsstream gro hops", "floor-udp gro hops"], 0.25);
+        table.cost('m', results, ["tsstream udp hops", "floor-udp hops"], 0.45);
+        table.cost('m', results, ["tsstream gro hops", "floor-udp gro hops"], 0.25);
         for key in ["tsstream udp hops", "tsstream gro hops"] {
             table.complete('m', results, key);
         }
@@ -46,7 +45,7 @@ pub(super) const TCP: Case = Case {
         ]
     },
     judge: |results, table| {
-        table.ratio('n', results, COST, ["tsstream tcp hops", "tsstream raw"], 1.05);
+        table.cost('n', results, ["tsstream tcp hops", "tsstream raw"], 1.05);
         table.complete('n', results, "tsstream tcp hops");
         for key in ["tsstream tcp hops", "tsstream raw"] {
             table.overview('n', results, key);
