@@ -74,7 +74,7 @@ pub enum Service {
         index: usize,
     },
     /// We have connected to a next hop.
-    Hop(Line),
+    Hop(Box<Line>),
 }
 
 /// The hops thread's hold on a connection that a worker serves: when it is dropped with the connection, the hops thread

@@ -1,6 +1,7 @@
 //! The last chunks of one stream, by number. Ingest keeps one per stream; so does every worker that has receivers of it.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use crate::chunk::{Chunk, SharedChunk};
 use crate::config::Buffer;
@@ -12,13 +13,21 @@ use crate::config::Buffer;
 #[derive(Debug)]
 pub struct Ring {
     buffer: Buffer,
-    chunks: VecDeque<SharedChunk>,
+    chunks: VecDeque<Kept>,
     /// Number of the chunk to come.
     next: u64,
     newest_entry: Option<u64>,
     bytes: usize,
     /// The last chunk that was let go of was young enough to stay, but for the bytes.
     is_cut_short: bool,
+}
+
+/// A chunk, and beside it what is looked at while it is kept: the chunk itself has long left the cache by then.
+#[derive(Debug)]
+struct Kept {
+    chunk: SharedChunk,
+    received: Instant,
+    bytes: usize,
 }
 
 /// Whether a ring holds what it is to hold.
@@ -56,8 +65,9 @@ impl Ring {
         if chunk.sealed.entry.is_some() {
             self.newest_entry = Some(chunk.sequence);
         }
-        self.bytes += bytes_held(&chunk);
-        self.chunks.push_back(chunk);
+        let bytes = bytes_held(&chunk);
+        self.bytes += bytes;
+        self.chunks.push_back(Kept { received: chunk.sealed.received, bytes, chunk });
         self.trim();
     }
 
@@ -65,7 +75,7 @@ impl Ring {
     #[must_use]
     pub fn get(&self, sequence: u64) -> Option<&SharedChunk> {
         // A number before the first wraps around to an index that is not there either.
-        self.chunks.get(sequence.wrapping_sub(self.first()) as usize)
+        self.chunks.get(sequence.wrapping_sub(self.first()) as usize).map(|kept| &kept.chunk)
     }
 
     /// Number of the oldest chunk here; [`next`](Self::next) if there is none.
@@ -94,7 +104,7 @@ impl Ring {
 
     /// All chunks, oldest first.
     pub fn chunks(&self) -> impl DoubleEndedIterator<Item = &SharedChunk> {
-        self.chunks.iter()
+        self.chunks.iter().map(|kept| &kept.chunk)
     }
 
     /// Memory held, in bytes, the chunks' own bookkeeping included.
@@ -115,18 +125,18 @@ impl Ring {
 
     fn trim(&mut self) {
         let Some(newest) = self.chunks.back() else { return };
-        let newest_received = newest.sealed.received;
+        let newest_received = newest.received;
         while self.chunks.len() > 1
             && let Some(oldest) = self.chunks.front()
         {
-            let age = newest_received.saturating_duration_since(oldest.sealed.received);
-            let in_newest_group = self.newest_entry().is_some_and(|entry| oldest.sequence >= entry);
+            let age = newest_received.saturating_duration_since(oldest.received);
+            let in_newest_group = self.newest_entry().is_some_and(|entry| self.first() >= entry);
             let expired = age > self.buffer.time && !in_newest_group;
             if !expired && self.bytes <= self.buffer.bytes {
                 return;
             }
             self.is_cut_short = !expired;
-            self.bytes -= bytes_held(oldest);
+            self.bytes -= oldest.bytes;
             self.chunks.pop_front();
         }
     }

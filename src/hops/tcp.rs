@@ -178,7 +178,7 @@ impl TcpHop {
         self.state = State::Served { since: desk.now };
         let line = Line::new(self.target.index, self.stream, desk.to_hops.clone());
         // If no worker takes it, the line tells: it is dropped here like anywhere.
-        let _ = desk.workers.assign(socket, address, Service::Hop(line));
+        let _ = desk.workers.assign(socket, address, Service::Hop(Box::new(line)));
     }
 }
 

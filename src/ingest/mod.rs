@@ -194,6 +194,8 @@ struct Loop {
     /// Sockets to be served at the next tick.
     later: Vec<Token>,
     next_tick: Instant,
+    /// When something has to be sealed.
+    seal_at: Option<Instant>,
 }
 
 impl Loop {
@@ -214,6 +216,7 @@ impl Loop {
             ready: Vec::new(),
             later: Vec::new(),
             next_tick: now,
+            seal_at: None,
         }
     }
 
@@ -233,21 +236,25 @@ impl Loop {
                 return Ok(());
             }
             self.metrics.pulse.turned(now.elapsed());
-            self.rest(now);
+            now = self.rest(now);
         }
     }
 
     /// Waits until the turn that began at `begun` is long enough ago, half of `Coalesce` at most. What is sealed next is
-    /// late by so much at most, and the more streams there are, the more of them are served by one wake-up.
-    fn rest(&self, begun: Instant) {
+    /// late by so much at most, and the more streams there are, the more of them are served by one wake-up. Returns the
+    /// time.
+    fn rest(&self, begun: Instant) -> Instant {
+        let now = clock();
         if !self.ready.is_empty() {
-            return;
+            return now;
         }
         let rest = (REST_PER_STREAM * self.streams.waiting() as u32).min(self.streams.coalesce() / 2);
-        let left = rest.saturating_sub(clock().duration_since(begun));
-        if !left.is_zero() {
-            thread::sleep(left);
+        let left = rest.saturating_sub(now.duration_since(begun));
+        if left.is_zero() {
+            return now;
         }
+        thread::sleep(left);
+        clock()
     }
 
     fn turn(&mut self, events: &Events, now: Instant) -> ControlFlow<()> {
@@ -274,17 +281,18 @@ impl Loop {
             self.next_tick = now + TICK;
             self.tick(now);
         }
-        if let Some(deadline) = self.streams.seal_due(now) {
-            self.timer.wake_by(deadline, now);
-        }
+        self.seal_at = self.streams.seal_due(now);
         self.streams.settle();
         ControlFlow::Continue(())
     }
 
-    /// How long to wait for events at most.
-    fn patience(&self, now: Instant) -> Option<Duration> {
-        if !self.ready.is_empty() {
+    /// How long to wait for events at most; the timer is one of them.
+    fn patience(&mut self, now: Instant) -> Option<Duration> {
+        if !self.ready.is_empty() || self.seal_at.is_some_and(|at| at <= now) {
             return Some(Duration::ZERO);
+        }
+        if let Some(at) = self.seal_at {
+            self.timer.wake_by(at, now);
         }
         let awaits_tick = !self.pulls.is_empty()
             || !self.connections.is_empty()

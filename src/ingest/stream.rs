@@ -254,6 +254,9 @@ impl Stream {
 
     /// Seals what has waited long enough.
     pub fn seal_due(&mut self, now: Instant, outlet: &mut Outlet) {
+        if self.deadline().is_none_or(|deadline| deadline > now) {
+            return;
+        }
         self.framer.seal_due(now, &mut outlet.sealed);
         self.hand_out(outlet);
     }
@@ -325,7 +328,9 @@ impl Stream {
             let chunk = Arc::new(Chunk { sequence, sealed });
             let lost = self.subscribers.post_chunk(&chunk, &mut outlet.senders);
             self.metrics().chunks.add(1);
-            self.metrics().chunks_lost.add(lost);
+            if lost > 0 {
+                self.metrics().chunks_lost.add(lost);
+            }
             self.ring.push(chunk);
         }
         let health = self.framer.health();

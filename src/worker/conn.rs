@@ -92,6 +92,15 @@ pub enum Next {
 pub struct Conn {
     /// The socket, for registering it.
     pub socket: TcpStream,
+    /// That it came has been logged.
+    pub announced: bool,
+    /// It waits for the loop to call [`resume`](Self::resume).
+    pub lined_up: bool,
+    /// Reading has stopped before the socket was empty: no event will tell of the rest.
+    unread: bool,
+    /// The receiver has shut its side of the connection. It may still take what it is sent, or be gone.
+    half_closed: bool,
+    state: State,
     /// Whom it is for.
     pub client: Client,
     /// When it was accepted.
@@ -102,18 +111,9 @@ pub struct Conn {
     pub joined: Option<Joined>,
     /// Why it was given up, once that is known.
     pub leave: Option<Leave>,
-    /// That it came has been logged.
-    pub announced: bool,
-    /// It waits for the loop to call [`resume`](Self::resume).
-    pub lined_up: bool,
-    /// Reading has stopped before the socket was empty: no event will tell of the rest.
-    unread: bool,
     /// So many had come to the worker before it.
     pub number: u64,
-    /// The receiver has shut its side of the connection. It may still take what it is sent, or be gone.
-    half_closed: bool,
     admitted: Option<Admitted>,
-    state: State,
     _counted: Arc<()>,
 }
 
@@ -351,8 +351,8 @@ impl Conn {
         if streaming.is_joining() {
             return Ok(Next::Resume);
         }
-        let patience = patience(&self.service, self.joined, settings);
-        match streaming.pump(&mut self.socket, ring, &patience, now) {
+        let patience = || patience(&self.service, self.joined, settings);
+        match streaming.pump(&mut self.socket, ring, patience, now) {
             Ok(Pumped::CaughtUp | Pumped::Blocked) => Ok(Next::Wait),
             // The end needs the whole desk: the next turn sees to it.
             Ok(Pumped::Unfinished | Pumped::Ended) => Ok(Next::Resume),
@@ -634,8 +634,8 @@ impl Conn {
             return Ok(Next::Wait);
         };
         let ring = desk.shard.ring(joined.stream);
-        let patience = patience(&self.service, self.joined, desk.settings);
-        match streaming.pump(&mut self.socket, ring, &patience, desk.now) {
+        let patience = || patience(&self.service, self.joined, desk.settings);
+        match streaming.pump(&mut self.socket, ring, patience, desk.now) {
             Ok(Pumped::CaughtUp | Pumped::Blocked) => Ok(Next::Wait),
             Ok(Pumped::Unfinished) => Ok(Next::Resume),
             Ok(Pumped::Ended) => self.linger(desk),

@@ -120,7 +120,7 @@ impl Streaming {
             && (silence >= patience.stall_max || piece_age >= STALLS_PER_CHUNK_MAX * patience.stall_max)
     }
 
-    /// Sends what there is, as far as the socket takes it.
+    /// Sends what there is, as far as the socket takes it. `patience` is asked for where it matters.
     ///
     /// # Errors
     /// Those of the socket, except that it would block.
@@ -128,11 +128,11 @@ impl Streaming {
         &mut self,
         socket: &mut impl Write,
         ring: &Ring,
-        patience: &Patience,
+        patience: impl Fn() -> Patience,
         now: Instant,
     ) -> io::Result<Pumped> {
         for _ in 0..WRITES_PER_TURN_MAX {
-            let pieces_max = self.judge(ring, patience, now);
+            let pieces_max = self.judge(ring, &patience, now);
             let mut pending = self.outbox.pending(ring);
             let Some(first) = pending.next() else { return Ok(self.caught_up()) };
             let second = if pieces_max > 1 { pending.next() } else { None };
@@ -171,18 +171,19 @@ impl Streaming {
     }
 
     /// Settles the outbox, lets it skip if it must, and says how many pieces it may be sent in one call.
-    fn judge(&mut self, ring: &Ring, patience: &Patience, now: Instant) -> usize {
+    fn judge(&mut self, ring: &Ring, patience: impl Fn() -> Patience, now: Instant) -> usize {
         let settled = self.outbox.settle(ring);
         self.count_skip(settled);
-        let behind = self.behind_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        if behind < patience.lag_max {
+        let Some(since) = self.behind_since else { return SLICES_MAX };
+        let (behind, lag_max) = (now.saturating_duration_since(since), patience().lag_max);
+        if behind < lag_max {
             return SLICES_MAX;
         }
         let lag = self.outbox.lag(ring, now);
-        if lag < patience.lag_max {
+        if lag < lag_max {
             return SLICES_MAX;
         }
-        match self.outbox.skip(ring, lag, patience.lag_max) {
+        match self.outbox.skip(ring, lag, lag_max) {
             Verdict::FinishFirst => 1,
             verdict => {
                 self.count_skip(verdict);

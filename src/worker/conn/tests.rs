@@ -199,7 +199,7 @@ const SECOND: Duration = Duration::from_secs(1);
 #[test]
 fn a_connection_is_small() {
     println!("a connection has {} bytes", size_of::<Conn>());
-    assert!(size_of::<Conn>() <= 544, "{}", size_of::<Conn>());
+    assert!(size_of::<Conn>() <= 456, "{}", size_of::<Conn>());
 }
 
 #[test]
