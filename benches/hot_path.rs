@@ -75,7 +75,7 @@ fn visit(c: &mut Criterion) {
             b.iter(|| {
                 push(&mut ring, &mut sequence, chunks, now);
                 for receiver in &mut receivers {
-                    receiver.pump(&mut Swallow, &ring, &patience, now).expect("it takes everything");
+                    receiver.pump(&mut Swallow, &ring, || patience, now).expect("it takes everything");
                 }
             });
         });

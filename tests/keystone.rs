@@ -111,8 +111,12 @@ impl Run {
                 }
                 streaming.unblock();
             }
-            match streaming.pump(&mut Choppy { socket: &mut socket, plan: &mut plan }, &ring, &PATIENCE, now)
-            {
+            match streaming.pump(
+                &mut Choppy { socket: &mut socket, plan: &mut plan },
+                &ring,
+                || PATIENCE,
+                now,
+            ) {
                 Ok(pumped) => assert_ne!(pumped, Pumped::Ended, "seed {seed}: nobody ended it"),
                 Err(error) => {
                     assert_eq!(error.kind(), ErrorKind::ConnectionReset, "seed {seed}");

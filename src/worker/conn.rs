@@ -339,7 +339,13 @@ impl Conn {
             _ => Next::Wait,
         };
         // What is to be read waits until there is nothing else to come back for.
-        if next == Next::Wait && self.unread { self.read_on(desk) } else { Ok(next) }
+        if next == Next::Resume || !self.unread {
+            return Ok(next);
+        }
+        let had_joined = self.joined.is_some();
+        let next = self.read_on(desk)?;
+        // A request that has just become a stream: its response goes out with what there is.
+        if self.joined.is_some() != had_joined { self.resume(desk) } else { Ok(next) }
     }
 
     /// Its stream may have a chunk that it has not been sent. The hot path: once per receiver and chunk.
@@ -366,6 +372,8 @@ impl Conn {
         let patience = patience(&self.service, self.joined, desk.settings);
         match &mut self.state {
             State::Preface { since, .. } if now.duration_since(*since) >= HEAD_TIME_MAX => Err(Leave::Silent),
+            // Who is lined up may have said all, and waits for us.
+            State::Head { .. } if self.lined_up => Ok(Next::Wait),
             State::Head { bytes, since, time_max } if now.duration_since(*since) >= *time_max => {
                 if bytes.is_empty() {
                     return Err(Leave::Silent);

@@ -53,7 +53,7 @@ const VISITS_PER_TURN_MAX: usize = 256;
 const RESUMES_PER_TURN_MAX: usize = 32;
 
 /// The same while receivers still wait to be visited: a rush of newcomers has what time they leave, and a little more.
-const RESUMES_PER_BUSY_TURN_MAX: usize = 4;
+const RESUMES_PER_BUSY_TURN_MAX: usize = 6;
 
 /// How often timeouts are looked at.
 const TICK: Duration = Duration::from_millis(250);
