@@ -136,7 +136,7 @@ impl App {
         for hop in &self.config.next_hops {
             let protocol = match hop.protocol {
                 HopProtocol::Tcp => "tcp",
-                HopProtocol::Udp(Datagrams { framing: Framing::Ts, .. }) => "udp",
+                HopProtocol::Udp(Datagrams { framing: Framing::Ts | Framing::Message, .. }) => "udp",
                 HopProtocol::Udp(Datagrams { framing: Framing::Rtp, .. }) => "rtp",
             };
             let stream = &self.config.streams[hop.stream.0].name;
@@ -289,7 +289,7 @@ impl App {
 fn layout_of_hop(config: &Config, hop: &NextHop) -> layout::Hop {
     let protocol = match hop.protocol {
         HopProtocol::Tcp => "TCP",
-        HopProtocol::Udp(Datagrams { framing: Framing::Ts, .. }) => "UDP",
+        HopProtocol::Udp(Datagrams { framing: Framing::Ts | Framing::Message, .. }) => "UDP",
         HopProtocol::Udp(Datagrams { framing: Framing::Rtp, .. }) => "RTP",
     };
     let stream = config.streams[hop.stream.0].name.clone();
@@ -418,6 +418,7 @@ fn publishing(stream: &Stream, address: SocketAddr) -> String {
         (Format::Bytes, InputProtocol::Tcp) => format!("bytes to tcp://{host}"),
         (Format::Bytes, InputProtocol::Udp) => format!("bytes to udp://{host}"),
         (_, InputProtocol::Pull) => upstreams(stream),
+        (Format::Messages, _) => format!("messages to udp://{host}, each in a datagram of its own"),
         (Format::Bytes, InputProtocol::Http) => {
             format!("bytes by POST to http://{host}/{secret}{}", stream.name)
         }

@@ -131,7 +131,7 @@ pub fn hop_options(socket: &TcpStream) -> io::Result<()> {
 }
 
 /// A UDP socket that sends to `address`. What is given to it in one piece, the kernel cuts into datagrams of
-/// `segment_bytes`, if it can (`UDP_SEGMENT`, Linux 4.18): the second value says whether. To a multicast group, it sends
+/// `segment_bytes`, if these are given and it can (`UDP_SEGMENT`, Linux 4.18): the second value says whether. To a multicast group, it sends
 /// by the interface that has the address `interface`, else by the one the routing table says, across so many networks
 /// less one as `multicast_ttl` says.
 ///
@@ -139,7 +139,7 @@ pub fn hop_options(socket: &TcpStream) -> io::Result<()> {
 /// When there is no way to the address.
 pub fn udp_hop(
     address: SocketAddr,
-    segment_bytes: usize,
+    segment_bytes: Option<usize>,
     multicast_ttl: u8,
     interface: Option<IpAddr>,
 ) -> io::Result<(std::net::UdpSocket, bool)> {
@@ -153,8 +153,9 @@ pub fn udp_hop(
         socket.set_send_buffer_size(HOP_SEND_BUFFER_BYTES)?;
     }
     socket.connect(&address.into())?;
-    let segments = i32::try_from(segment_bytes)
-        .is_ok_and(|bytes| setsockopt(&socket, sockopt::UdpGsoSegment, &bytes).is_ok());
+    let segment_bytes = segment_bytes.and_then(|bytes| i32::try_from(bytes).ok());
+    let segments =
+        segment_bytes.is_some_and(|bytes| setsockopt(&socket, sockopt::UdpGsoSegment, &bytes).is_ok());
     Ok((socket.into(), segments))
 }
 

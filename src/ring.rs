@@ -20,6 +20,7 @@ pub struct Ring {
     bytes: usize,
     /// The last chunk that was let go of was young enough to stay, but for the bytes.
     is_cut_short: bool,
+    is_current: bool,
 }
 
 /// A chunk, and beside it what is looked at while it is kept: the chunk itself has long left the cache by then.
@@ -46,7 +47,26 @@ impl Ring {
     /// An empty ring; the first chunk may have any number.
     #[must_use]
     pub fn new(buffer: Buffer) -> Ring {
-        Ring { buffer, chunks: VecDeque::new(), next: 0, newest_entry: None, bytes: 0, is_cut_short: false }
+        Ring {
+            buffer,
+            chunks: VecDeque::new(),
+            next: 0,
+            newest_entry: None,
+            bytes: 0,
+            is_cut_short: false,
+            is_current: false,
+        }
+    }
+
+    /// It has all of the past that it will have: what is pushed from now on is new.
+    pub fn set_current(&mut self) {
+        self.is_current = true;
+    }
+
+    /// What is pushed is new, and not of the past.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.is_current
     }
 
     /// Its bounds are these from now on.
@@ -100,6 +120,15 @@ impl Ring {
     #[must_use]
     pub fn newest_entry_from(&self, sequence: u64) -> Option<u64> {
         self.newest_entry().filter(|&entry| entry >= sequence)
+    }
+
+    /// Number of the oldest chunk here, of `sequence` or later, that a receiver may begin with. Looks at every chunk from
+    /// there on.
+    #[must_use]
+    pub fn first_entry_from(&self, sequence: u64) -> Option<u64> {
+        self.newest_entry_from(sequence)?;
+        let mut chunks = (sequence.max(self.first())..self.next).filter_map(|number| self.get(number));
+        chunks.find(|chunk| chunk.sealed.entry.is_some()).map(|chunk| chunk.sequence)
     }
 
     /// All chunks, oldest first.

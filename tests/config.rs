@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tsstream::config::{
-    self, Authority, Config, Datagrams, Directory, Framing, HopProtocol, InputProtocol, Loaded, NextHop,
-    ReceiverProtocol, RunMode, Start,
+    self, Authority, Config, Datagrams, Directory, Format, Framing, HopProtocol, InputProtocol, Loaded,
+    NextHop, ReceiverProtocol, RunMode, Start,
 };
 use tsstream::mailbox::StreamId;
 
@@ -341,6 +341,24 @@ fn datagrams_to_next_hops() {
         ]
     );
     assert!(parse("[backstream]\nFormat=bytes\n[dispatch]\nFraming=RTP").config.next_hops.is_empty());
+}
+
+#[test]
+fn messages_come_and_go_in_datagrams() {
+    let hop = "[dispatch]\nProtocol=UDP\nHosts=h\nPorts=1\n";
+    let config = parse(&format!("[backstream]\nProtocol=UDP\nFormat=Messages\n{hop}")).config;
+    assert_eq!(config.streams[0].format, Format::Messages);
+    let HopProtocol::Udp(datagrams) = config.next_hops[0].protocol else { panic!("a UDP hop") };
+    assert_eq!(datagrams.framing, Framing::Message);
+    assert_eq!(
+        problems(&format!("[backstream]\nProtocol=HTTP\nFormat=messages\n{hop}Framing=RTP\n")),
+        [
+            "f:3: [backstream] Format: messages come one in a datagram, which goes with Protocol = UDP only",
+            "f:8: [dispatch] Framing: RTP carries MPEG-TS, and [backstream] has Format = messages",
+        ]
+    );
+    let pulled = "[app]\nRunMode=extra\n[pushstream]\nProtocol=PULL\nUpstreams=ws://a:1\nFormat=messages";
+    assert_eq!(parse(pulled).config.streams[0].format, Format::Messages);
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn forwarder<'a>(config: &mut Config, written: &'a Written, found: &mut Findings
     let inputs = inputs::streams(written, config.run_mode, found);
     let names: Names =
         inputs.iter().zip(0..).map(|((_, it), index)| (it.name.as_str(), StreamId(index))).collect();
-    let outputs = Outputs::read(written, &names, found);
+    let mut outputs = Outputs::read(written, &names, found);
 
     let mut listeners = Vec::with_capacity(inputs.len() + outputs.ports.len());
     let mut open = Vec::new();
@@ -103,7 +103,7 @@ fn forwarder<'a>(config: &mut Config, written: &'a Written, found: &mut Findings
     }
     config.ports = outputs.ports.into_iter().map(|(_, port)| port).collect();
     addresses::check_hops(&outputs.next_hops, &listeners, found);
-    check_framing(&outputs.next_hops, &config.streams, found);
+    set_framing(&mut outputs.next_hops, &config.streams, found);
     config.next_hops = outputs.next_hops.into_iter().map(|(_, hop)| hop).collect();
     listeners
 }
@@ -137,14 +137,22 @@ fn limits(config: &mut Config, custom: &Scope, found: &mut Findings) {
     }
 }
 
-/// What goes out as RTP must be MPEG-TS: its payload type says so.
-fn check_framing(hops: &[(Scope, NextHop)], streams: &[Stream], found: &mut Findings) {
+/// What goes out as RTP must be MPEG-TS: its payload type says so. Messages go out as they came, one in a datagram.
+fn set_framing(hops: &mut [(Scope, NextHop)], streams: &[Stream], found: &mut Findings) {
     for (section, hop) in hops {
-        let is_rtp = matches!(hop.protocol, HopProtocol::Udp(Datagrams { framing: Framing::Rtp, .. }));
+        let HopProtocol::Udp(Datagrams { framing, .. }) = &mut hop.protocol else { continue };
         let stream = &streams[hop.stream.0];
-        if is_rtp && stream.format == Format::Bytes {
-            let message = format!("RTP carries MPEG-TS, and [{}] has Format = bytes", stream.section);
+        let format = match stream.format {
+            Format::Ts => continue,
+            Format::Bytes => "bytes",
+            Format::Messages => "messages",
+        };
+        if *framing == Framing::Rtp {
+            let message = format!("RTP carries MPEG-TS, and [{}] has Format = {format}", stream.section);
             section.problem("Framing", message, found);
+        }
+        if stream.format == Format::Messages {
+            *framing = Framing::Message;
         }
     }
 }

@@ -129,13 +129,18 @@ fn stream(section: &Scope, kind: &Kind, cut: &Cut, found: &mut Findings) -> Stre
         InputProtocol::Http => section.read("Secret", Secret::default(), found, values::secret),
         InputProtocol::Tcp | InputProtocol::Udp | InputProtocol::Pull => Secret::default(),
     };
-    let formats = [("ts", Format::Ts), ("bytes", Format::Bytes)];
+    let formats = [("ts", Format::Ts), ("bytes", Format::Bytes), ("messages", Format::Messages)];
+    let format = section.read("Format", Format::Ts, found, values::choice(&formats));
+    if format == Format::Messages && matches!(protocol, InputProtocol::Tcp | InputProtocol::Http) {
+        let message = "messages come one in a datagram, which goes with Protocol = UDP only";
+        section.problem("Format", message, found);
+    }
     let takeovers =
         [("same-address", Takeover::SameAddress), ("never", Takeover::Never), ("always", Takeover::Always)];
     Stream {
         name: section.suffix.unwrap_or(MAIN_STREAM).to_owned(),
         section: section.name(),
-        format: section.read("Format", Format::Ts, found, values::choice(&formats)),
+        format,
         protocol,
         bind: SocketAddr::new(ip, port(section, protocol, kind.port, found)),
         source: multicast_address("Source", section, udp, found),

@@ -113,6 +113,8 @@ pub enum Format {
     Ts,
     /// Opaque bytes.
     Bytes,
+    /// Opaque messages, one in each datagram, which stay apart.
+    Messages,
 }
 
 /// `[backstream] Protocol`.
@@ -311,6 +313,8 @@ pub enum Framing {
     Ts,
     /// An RTP header and the stream's bytes.
     Rtp,
+    /// One whole message: not to be chosen, but so for streams of messages.
+    Message,
 }
 
 /// A secret: compared in constant time, and never shown.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::rtp::{HEADER_BYTES, Numbering};
 use super::target::Desk;
-use super::udp::UdpHop;
+use super::udp::{SEND_BYTES_MAX, UdpHop};
 use crate::chunk::{Chunk, TS_PACKET_BYTES};
 use crate::config::Framing;
 use crate::mailbox::StreamId;
@@ -34,6 +34,7 @@ impl Feed {
     pub fn new(stream: StreamId, framing: Framing, now: Instant) -> Feed {
         let packer = match framing {
             Framing::Ts => Packer::Ts,
+            Framing::Message => Packer::Message,
             Framing::Rtp => Packer::Rtp { numbering: Numbering::new(random(), now), datagrams: Vec::new() },
         };
         Feed { stream, framing, hops: Vec::new(), position: Position::default(), packer }
@@ -73,6 +74,8 @@ impl Feed {
 enum Packer {
     /// The bytes as they are.
     Ts,
+    /// So, and all in one datagram.
+    Message,
     /// Each with a header in front. `datagrams` is scratch space: at most those of one chunk.
     Rtp { numbering: Numbering, datagrams: Vec<u8> },
 }
@@ -81,13 +84,14 @@ impl Packer {
     fn datagram_bytes(&self) -> usize {
         match self {
             Packer::Ts => PAYLOAD_BYTES,
+            Packer::Message => SEND_BYTES_MAX,
             Packer::Rtp { .. } => HEADER_BYTES + PAYLOAD_BYTES,
         }
     }
 
     fn pack<'a>(&'a mut self, payload: &'a [u8], received: Instant) -> &'a [u8] {
         match self {
-            Packer::Ts => payload,
+            Packer::Ts | Packer::Message => payload,
             Packer::Rtp { numbering, datagrams } => {
                 datagrams.clear();
                 numbering.write_next(payload, PAYLOAD_BYTES, received, datagrams);
@@ -99,7 +103,7 @@ impl Packer {
     /// For hops that have had nothing before what comes next.
     fn pack_before<'a>(&'a mut self, payload: &'a [u8], received: Instant) -> &'a [u8] {
         match self {
-            Packer::Ts => payload,
+            Packer::Ts | Packer::Message => payload,
             Packer::Rtp { numbering, datagrams } => {
                 datagrams.clear();
                 numbering.write_before_next(payload, PAYLOAD_BYTES, received, datagrams);

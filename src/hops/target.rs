@@ -68,7 +68,7 @@ impl Target {
         let host = if hop.host.contains(':') { format!("[{}]", hop.host) } else { hop.host.clone() };
         let scheme = match hop.protocol {
             HopProtocol::Tcp => "tcp",
-            HopProtocol::Udp(Datagrams { framing: Framing::Ts, .. }) => "udp",
+            HopProtocol::Udp(Datagrams { framing: Framing::Ts | Framing::Message, .. }) => "udp",
             HopProtocol::Udp(Datagrams { framing: Framing::Rtp, .. }) => "rtp",
         };
         let name = format!("next hop of {stream} {scheme}://{host}:{}", hop.port);

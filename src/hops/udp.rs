@@ -13,9 +13,9 @@ use crate::config::Datagrams;
 use crate::metrics::Counter;
 use crate::net;
 
-/// The most bytes that the kernel cuts into datagrams at once (65,535 less the headers of IPv4 and UDP). With datagrams
-/// of 1316 bytes these are 49, and it takes 64.
-const SEND_BYTES_MAX: usize = 65_507;
+/// The longest datagram, and the most bytes that the kernel cuts into datagrams at once (65,535 less the headers of IPv4
+/// and UDP). With datagrams of 1316 bytes these are 49, and it takes 64.
+pub const SEND_BYTES_MAX: usize = 65_507;
 
 /// A socket by which nothing has gone out for so long is replaced, after asking for the address again.
 const FAILING_TIME_MAX: Duration = Duration::from_secs(5);
@@ -165,7 +165,8 @@ impl UdpHop {
 
     fn open(&self, address: SocketAddr, datagram_bytes: usize, desk: &Desk) -> io::Result<Open> {
         let Datagrams { multicast_ttl, interface, .. } = self.datagrams;
-        let (socket, segments) = net::udp_hop(address, datagram_bytes, multicast_ttl, interface)?;
+        let segment_bytes = (datagram_bytes < SEND_BYTES_MAX).then_some(datagram_bytes);
+        let (socket, segments) = net::udp_hop(address, segment_bytes, multicast_ttl, interface)?;
         if own::leads_to(&desk.own.udp, socket.local_addr()?, address) {
             return Err(io::Error::other("that is this node itself"));
         }

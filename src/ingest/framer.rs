@@ -6,7 +6,7 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-use crate::chunk::{Sealed, TS_PACKET_BYTES};
+use crate::chunk::{PAYLOAD_BYTES_MAX, Sealed, TS_PACKET_BYTES};
 use crate::config::Format;
 use crate::proto::ts::Codecs;
 use crate::proto::ts::health::{Health, Lacks};
@@ -44,6 +44,7 @@ pub struct NotPackets;
 ///
 /// Of a transport stream nothing leaves but whole packets, unaltered; a publisher's first chunk is its first entry
 /// point, and every further entry point starts a chunk. Opaque bytes are cut anywhere, and may be begun with anywhere.
+/// Of messages each is a chunk.
 #[derive(Debug)]
 pub struct Framer {
     settings: FramerSettings,
@@ -84,7 +85,8 @@ impl Framer {
         self.last_byte = None;
     }
 
-    /// Takes `bytes` as read, in order, in any portions.
+    /// Takes `bytes` as read, in order, in any portions; of messages one at a time. A message that is longer than a chunk
+    /// may be is dropped.
     pub fn push(&mut self, bytes: &[u8], now: Instant, sealed: &mut Vec<Sealed>) {
         if bytes.is_empty() {
             return;
@@ -93,9 +95,13 @@ impl Framer {
         self.last_byte = Some(now);
         match self.settings.format {
             Format::Bytes => self.cutter.gather_opaque(bytes, now, sealed),
+            Format::Messages if bytes.len() > PAYLOAD_BYTES_MAX => {
+                self.health.bytes_dropped += bytes.len() as u64
+            }
+            Format::Messages => self.cutter.gather_opaque(bytes, now, sealed),
             Format::Ts => self.push_transport_stream(bytes, now, sealed),
         }
-        if self.settings.coalesce.is_zero() {
+        if self.settings.format == Format::Messages || self.settings.coalesce.is_zero() {
             self.cutter.seal(sealed);
         }
     }
@@ -113,7 +119,7 @@ impl Framer {
         sealed: &mut Vec<Sealed>,
     ) -> Result<(), NotPackets> {
         match self.settings.format {
-            Format::Bytes => self.cutter.gather_opaque(chunk, now, sealed),
+            Format::Bytes | Format::Messages => self.cutter.gather_opaque(chunk, now, sealed),
             Format::Ts => {
                 let packets = whole_packets(chunk)?;
                 self.health.packets += packets.len() as u64;

@@ -175,7 +175,7 @@ impl UdpInput {
         for datagram in turn.buffer[..received.len].chunks(received.segment_len) {
             let packet = match self.format {
                 Format::Ts => rtp::parse(datagram),
-                Format::Bytes => None,
+                Format::Bytes | Format::Messages => None,
             };
             let Some(packet) = packet else {
                 turn.streams.feed(self.stream, datagram, turn.now);

@@ -32,13 +32,22 @@ enum Lead {
     Jump,
 }
 
+/// Where one begins that finds several places to do so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pick {
+    /// At the newest: all of them were there when it came.
+    Newest,
+    /// At the first: none was there, and it has waited for them.
+    First,
+}
+
 /// How far the outbox has come with the chunk that it points to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// Nothing is sent until there is an entry with this number or a later one.
-    Waiting(Lead),
+    Waiting(Lead, Pick),
     /// Nothing is sent until there is a chunk with this number or a later one.
-    WaitingLive,
+    WaitingLive(Pick),
     /// Nothing is sent until there is any chunk; then what follows `after`, if that can be told.
     Resuming,
     /// The chunk before was sent; whether something goes before this one is seen when it is there.
@@ -83,13 +92,13 @@ impl Outbox {
     /// For a receiver that begins at the newest entry not before number `from`, or waits for one.
     #[must_use]
     pub fn at_entry(form: Form, from: u64) -> Outbox {
-        Outbox::new(form, Stage::Waiting(Lead::Join), from)
+        Outbox::new(form, Stage::Waiting(Lead::Join, Pick::Newest), from)
     }
 
     /// For a receiver that begins at the newest chunk not before number `from`, wherever in the stream that is.
     #[must_use]
     pub fn at_live(form: Form, from: u64) -> Outbox {
-        Outbox::new(form, Stage::WaitingLive, from)
+        Outbox::new(form, Stage::WaitingLive(Pick::Newest), from)
     }
 
     /// For a receiver that has had the stream up to `after`: it goes on from there if the ring still holds what follows,
@@ -163,26 +172,48 @@ impl Outbox {
         {
             match what_follows(ring, *after) {
                 Some(sequence) => (self.stage, self.sequence) = (Stage::Next, sequence),
-                None => self.stage = Stage::Waiting(Lead::Join),
+                None => self.stage = Stage::Waiting(Lead::Join, Pick::Newest),
             }
         }
-        if self.stage == Stage::WaitingLive && ring.next() > self.sequence {
+        if let Stage::WaitingLive(pick) = self.stage
+            && ring.next() > self.sequence
+        {
             self.stage = Stage::Lead(Lead::Join);
-            self.sequence = ring.next() - 1;
+            self.sequence = match pick {
+                Pick::Newest => ring.next() - 1,
+                Pick::First => self.sequence.max(ring.first()),
+            };
         }
         let lost_place = !self.is_waiting() && self.sequence < ring.first();
         let expected = self.sequence;
         if lost_place {
-            self.stage = Stage::Waiting(self.lead_elsewhere());
+            self.stage = Stage::Waiting(self.lead_elsewhere(), Pick::Newest);
             self.sequence = ring.first();
         }
-        if let Stage::Waiting(lead) = self.stage
-            && let Some(entry) = ring.newest_entry_from(self.sequence)
-        {
-            self.stage = Stage::Lead(lead);
-            self.sequence = entry;
+        if let Stage::Waiting(lead, pick) = self.stage {
+            let entry = match pick {
+                Pick::Newest => ring.newest_entry_from(self.sequence),
+                Pick::First => ring.first_entry_from(self.sequence),
+            };
+            if let Some(entry) = entry {
+                self.stage = Stage::Lead(lead);
+                self.sequence = entry;
+            }
+        }
+        if ring.is_current() {
+            self.wait_for_the_first(ring);
         }
         if lost_place { Verdict::Skipped(self.sequence - expected) } else { Verdict::GoOn }
+    }
+
+    /// There is nothing here to begin with: from now on it misses nothing that comes.
+    fn wait_for_the_first(&mut self, ring: &Ring) {
+        self.stage = match self.stage {
+            Stage::Waiting(Lead::Join, Pick::Newest) => Stage::Waiting(Lead::Join, Pick::First),
+            Stage::WaitingLive(Pick::Newest) => Stage::WaitingLive(Pick::First),
+            _ => return,
+        };
+        self.sequence = self.sequence.max(ring.next());
     }
 
     /// How long the next bytes of the stream have been waiting to be sent.
@@ -198,7 +229,7 @@ impl Outbox {
     /// The stream has nothing yet that it could begin with.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        matches!(self.stage, Stage::Waiting(_) | Stage::WaitingLive | Stage::Resuming)
+        matches!(self.stage, Stage::Waiting(..) | Stage::WaitingLive(_) | Stage::Resuming)
     }
 
     /// For a receiver that lags by `lag`, more than `lag_max`: jumps to the newest entry ahead, if there is one.
@@ -325,7 +356,7 @@ impl Pending<'_> {
             self.at.stage = first_stage(chunk);
         }
         match self.at.stage {
-            Stage::Waiting(_) | Stage::WaitingLive | Stage::Resuming | Stage::Next => None,
+            Stage::Waiting(..) | Stage::WaitingLive(_) | Stage::Resuming | Stage::Next => None,
             Stage::Lead(lead) => {
                 self.after.stage = Stage::Body;
                 Some(lead_bytes(chunk, lead, form))
@@ -411,6 +442,36 @@ mod tests {
         assert!(outbox.pending(ring).next().is_none(), "the backlog has not come yet");
         assert_eq!(outbox.settle(ring), Verdict::GoOn);
         outbox.pending(ring).next().map(<[u8]>::to_vec)
+    }
+
+    #[test]
+    fn who_has_waited_begins_with_the_first_and_who_comes_with_the_newest() {
+        let chunk = |sequence| {
+            let entry = Some(Entry { join: Framed::binary(b"join"), jump: Framed::binary(b"jump") });
+            let body = Framed::binary(&[sequence as u8]);
+            #[allow(clippy::disallowed_methods, reason = "any instant will do")]
+            let received = Instant::now();
+            let sealed =
+                Sealed { body, received, entry, follows_discontinuity: false, starts_at_frame: true };
+            Arc::new(Chunk { sequence, sealed })
+        };
+        let mut ring = Ring::new(Buffer { time: Duration::from_secs(600), bytes: usize::MAX });
+        let begun = |outbox: &mut Outbox, ring: &Ring| {
+            outbox.settle(ring);
+            outbox.pending(ring).next().map(|_| outbox.sequence())
+        };
+        let newcomers = || [Outbox::at_entry(Form::Frames, 0), Outbox::at_live(Form::Frames, 0)];
+        let (mut early, mut waiting) = (newcomers(), newcomers());
+        let nothing_yet = |outboxes: &mut [Outbox; 2], ring: &Ring| {
+            outboxes.each_mut().map(|outbox| begun(outbox, ring)) == [None; 2]
+        };
+        assert!(nothing_yet(&mut early, &ring), "the past has not come yet");
+        ring.set_current();
+        assert!(nothing_yet(&mut waiting, &ring), "there is none");
+        (0..3).for_each(|sequence| ring.push(chunk(sequence)));
+        assert_eq!(early.each_mut().map(|outbox| begun(outbox, &ring)), [Some(2); 2]);
+        assert_eq!(waiting.each_mut().map(|outbox| begun(outbox, &ring)), [Some(0); 2]);
+        assert_eq!(newcomers().each_mut().map(|outbox| begun(outbox, &ring)), [Some(2); 2]);
     }
 
     #[test]

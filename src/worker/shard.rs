@@ -143,8 +143,9 @@ impl Shard {
         state.ring = Ring::new(state.buffer);
         if state.status.live {
             chunks.into_iter().for_each(|chunk| state.ring.push(chunk));
-            self.mark_dirty(stream);
         }
+        state.ring.set_current();
+        self.mark_dirty(stream);
     }
 
     /// The stream's publisher has come, gone, or told more.

@@ -47,6 +47,19 @@ fn datagrams_of_any_size_are_a_byte_stream() {
 }
 
 #[test]
+fn messages_that_the_kernel_coalesced_are_told_apart() {
+    let mut node = Node::start(&[Stream { format: Format::Messages, ..udp() }]);
+    node.subscribe(0);
+    let publisher = local(node.address(0));
+    setsockopt(&publisher, sockopt::UdpGsoSegment, &100).unwrap();
+    let pushed = noise(1_050);
+    publisher.send(&pushed).unwrap();
+    let seen = node.until(0, "everything", |seen| seen.bytes().len() == pushed.len());
+    let chunks: Vec<&[u8]> = seen.chunks.iter().map(|chunk| chunk.sealed.body.payload()).collect();
+    assert_eq!(chunks, pushed.chunks(100).collect::<Vec<_>>());
+}
+
+#[test]
 fn segments_that_the_kernel_coalesced_are_told_apart() {
     let mut node = Node::start(&[Stream { format: Format::Ts, ..udp() }]);
     let publisher = local(node.address(0));

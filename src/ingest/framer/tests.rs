@@ -318,6 +318,18 @@ fn opaque_bytes_are_kept_as_they_are() {
     assert!(bench.sealed[0].follows_discontinuity && !bench.sealed[1].follows_discontinuity);
 }
 
+#[test]
+fn each_message_is_a_chunk() {
+    let mut bench = Bench::new(Format::Messages, 2 * MS, Some(MS));
+    let long = vec![7; PAYLOAD_BYTES_MAX];
+    bench.push(b"one").push(b"").push(&long).push(&vec![8; PAYLOAD_BYTES_MAX + 1]).push(b"two");
+    assert_eq!(bench.framer.deadline(), None, "nothing waits");
+    let bodies: Vec<&[u8]> = bench.sealed.iter().map(|sealed| sealed.body.payload()).collect();
+    assert_eq!(bodies, [&b"one"[..], &long, b"two"]);
+    assert!(bench.sealed.iter().all(|sealed| sealed.entry.as_ref().is_some_and(is_empty)));
+    assert_eq!(bench.framer.health().bytes_dropped, PAYLOAD_BYTES_MAX as u64 + 1);
+}
+
 fn is_empty(entry: &Entry) -> bool {
     entry.join.payload().is_empty() && entry.jump.payload().is_empty()
 }
