@@ -22,8 +22,8 @@ const STORM_AFTER_NS: u64 = 1_000_000_000;
 /// Receivers that connect in a second, but for storms.
 const CONNECTS_PER_SECOND: u64 = 5_000;
 
-/// How often receivers that don't read are emptied, in milliseconds.
-const DRAIN_MS: u64 = 100;
+/// How often receivers that don't read are emptied, in milliseconds: as seldom as what comes meanwhile fits a socket.
+const DRAIN_MS: [u64; 2] = [100, 20];
 
 /// What a socket takes before it is read for the first time, by Linux's defaults.
 const SOCKET_BYTES: u64 = 64 * 1024;
@@ -124,17 +124,14 @@ impl Shape {
         [steady, stalled, storm].into_iter().filter(|group| group.count > 0).collect()
     }
 
-    /// Receivers that don't read are emptied ten times a second, which leaves the load's core free to take times; but
-    /// whenever something comes if that is more than a socket holds, and in a storm, where each begins with a keyframe.
+    /// Receivers that don't read are emptied now and then, which leaves the load's core free to take times, and the server's
+    /// from waking it; but whenever something comes if that is too much for a socket, and in a storm, where each begins
+    /// with a keyframe.
     fn drain(&self) -> Drain {
-        match self.source {
-            Source::Synthetic(bits, _)
-                if bits / 8 / 1000 * DRAIN_MS < SOCKET_BYTES / 2 && self.storm == 0 =>
-            {
-                Drain::EveryMs(DRAIN_MS)
-            }
-            _ => Drain::OnEvent,
-        }
+        let Source::Synthetic(bits, _) = self.source else { return Drain::OnEvent };
+        let fits = |ms: &u64| bits / 8 / 1000 * ms < SOCKET_BYTES / 2;
+        let ms = DRAIN_MS.into_iter().find(fits).filter(|_| self.storm == 0);
+        ms.map_or(Drain::OnEvent, Drain::EveryMs)
     }
 
     fn feeds(&self, addresses: &[Address]) -> Result<Vec<(Arc<Content>, Address)>, String> {
