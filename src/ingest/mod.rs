@@ -31,6 +31,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
+use nix::sys::prctl;
 
 use crate::config::{self, Authority, STREAMS_MAX};
 use crate::identity::NodeId;
@@ -62,9 +63,14 @@ const BUFFER_BYTES: usize = 256 * 1024;
 const MAIL_MAX: usize = 4096;
 
 /// From the beginning of a turn to that of the next, at least, for each stream that has bytes waiting to be sealed: so that
-/// hundreds of streams don't cost a wake-up each, nor a burst one for each of its segments or datagrams. See
-/// [`rest`](Loop::rest) for its bound.
+/// hundreds of streams don't cost a wake-up each, nor a burst one for each of its segments or datagrams.
 const REST_PER_STREAM: Duration = Duration::from_micros(100);
+
+/// From the beginning of a turn to that of the next, at most: what comes meanwhile must find room in the sockets.
+const REST_MAX: Duration = Duration::from_millis(1);
+
+/// How late a rest may end.
+const TIMER_SLACK_NS: u64 = 1_000;
 
 /// How often time is looked at for all that need not be exact: timeouts, and what has to be tried again.
 const TICK: Duration = Duration::from_millis(100);
@@ -223,6 +229,10 @@ impl Loop {
     fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
         let mut now = clock();
+        // The kernel lets a thread sleep 50 us longer than it asked for, to save wake-ups; we do that ourselves.
+        if let Err(error) = prctl::set_timerslack(TIMER_SLACK_NS) {
+            log::debug!("ingest sleeps longer than it need: {error}");
+        }
         self.streams.settle();
         loop {
             let patience = pulse::rest(self.patience(now));
@@ -240,15 +250,17 @@ impl Loop {
         }
     }
 
-    /// Waits until the turn that began at `begun` is long enough ago, half of `Coalesce` at most. What is sealed next is
-    /// late by so much at most, and the more streams there are, the more of them are served by one wake-up. Returns the
-    /// time.
+    /// Waits until the turn that began at `begun` is long enough ago: until something is to be sealed, or longer if many
+    /// streams wait for that, so that one wake-up serves them all; half of `Coalesce` at most, by which what is sealed
+    /// next may be late. Returns the time.
     fn rest(&self, begun: Instant) -> Instant {
         let now = clock();
         if !self.ready.is_empty() {
             return now;
         }
-        let rest = (REST_PER_STREAM * self.streams.waiting() as u32).min(self.streams.coalesce() / 2);
+        let until_sealing = self.seal_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(begun));
+        let rest = (REST_PER_STREAM * self.streams.waiting() as u32).max(until_sealing);
+        let rest = rest.min(REST_MAX).min(self.streams.coalesce() / 2);
         let left = rest.saturating_sub(now.duration_since(begun));
         if left.is_zero() {
             return now;
