@@ -202,6 +202,8 @@ struct Loop {
     next_tick: Instant,
     /// When something has to be sealed.
     seal_at: Option<Instant>,
+    /// The turn comes after a rest.
+    rested: bool,
 }
 
 impl Loop {
@@ -223,6 +225,7 @@ impl Loop {
             later: Vec::new(),
             next_tick: now,
             seal_at: None,
+            rested: false,
         }
     }
 
@@ -253,8 +256,9 @@ impl Loop {
     /// Waits until the turn that began at `begun` is long enough ago: until something is to be sealed, or longer if many
     /// streams wait for that, so that one wake-up serves them all; half of `Coalesce` at most, by which what is sealed
     /// next may be late. Returns the time.
-    fn rest(&self, begun: Instant) -> Instant {
+    fn rest(&mut self, begun: Instant) -> Instant {
         let now = clock();
+        self.rested = false;
         if !self.ready.is_empty() {
             return now;
         }
@@ -266,6 +270,7 @@ impl Loop {
             return now;
         }
         thread::sleep(left);
+        self.rested = true;
         clock()
     }
 
@@ -285,8 +290,10 @@ impl Loop {
             }
         }
         self.read_mail(now)?;
-        // What fell due before more came does not wait for that.
-        self.streams.seal_due(now);
+        // What fell due before more came does not wait for that. After a rest it may have come before.
+        if !self.rested {
+            self.streams.seal_due(now);
+        }
         self.serve_ready(now);
         // What has come is heard before anyone is found to have been silent: it may be us who slept.
         if now >= self.next_tick {
