@@ -232,7 +232,7 @@ const COALESCE: &[(&str, &str)] = &[
 ];
 
 impl Case {
-    /// What is run for it. The same scenario may serve several cases.
+    /// What is run for it, one after the other: a case has no figure of another's run, which may be minutes old.
     #[must_use]
     pub fn scenarios(&self) -> Vec<Scenario> {
         (self.scenarios)()

@@ -7,7 +7,6 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::cases::Case;
-use crate::results::Results;
 use crate::table::{Row, Table, Verdict};
 
 /// Widths of the columns of text.
@@ -95,10 +94,10 @@ pub fn markdown(cases: &[&Case], table: &Table, setting: &Setting) -> String {
 
 /// Everything, for programs.
 #[derive(Debug, Serialize)]
-struct Everything<'a> {
+struct Everything<'a, R> {
     setting: &'a Setting,
     table: &'a Table,
-    runs: &'a Results,
+    runs: &'a R,
 }
 
 /// Writes `NAME.md`, `NAME.json` and the plots into `directory`.
@@ -111,7 +110,7 @@ pub fn write(
     markdown: &str,
     setting: &Setting,
     table: &Table,
-    runs: &Results,
+    runs: &impl Serialize,
     plots: &[(String, String)],
 ) -> Result<(), String> {
     let json = serde_json::to_string_pretty(&Everything { setting, table, runs })

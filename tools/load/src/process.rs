@@ -1,6 +1,10 @@
 //! What a server uses: processor time and memory of its process and all that this has started, from `/proc`.
 
 use std::fs;
+use std::time::Duration;
+
+use nix::time::clock_getcpuclockid;
+use nix::unistd::Pid;
 
 use crate::host::now_ns;
 
@@ -13,9 +17,8 @@ const PROCESSES_MAX: usize = 1024;
 /// What a tree of processes has used and holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Usage {
-    /// Seconds of processor time, user and system, of those that live and of children that have ended. The kernel scales
-    /// the sum of both to the nanoseconds that its scheduler counted, so that it is exact to a tick. Work of the network
-    /// that loopback does while a process sends is in it.
+    /// Seconds of processor time, user and system: of those that live to the nanosecond, as the kernel's scheduler counts
+    /// it; of children that have ended to a tick. Work of the network that loopback does while a process sends is in it.
     pub cpu_s: f64,
     /// Seconds that the kernel's own thread for the network (`ksoftirqd`) has used on the server's core. What it did was
     /// begun by a `send` and put off; how much is put off differs between servers, so that it has to be counted.
@@ -68,12 +71,12 @@ impl Tree {
     pub fn usage(&self) -> Usage {
         let mut usage = Usage::default();
         for process in self.ids.iter().filter_map(|id| read(*id)) {
-            usage.cpu_s += process.ticks as f64 / TICKS_PER_SECOND;
+            usage.cpu_s += process.cpu_s();
             usage.resident_bytes += process.resident_pages * rustix::param::page_size() as u64;
             usage.processes += 1;
         }
         let softirq = self.softirq.and_then(read);
-        usage.softirq_s = softirq.map_or(0.0, |process| process.ticks as f64 / TICKS_PER_SECOND);
+        usage.softirq_s = softirq.map_or(0.0, |process| process.cpu_s());
         usage.core_s = self.core.and_then(idle_s).map(|idle_s| now_ns() as f64 / 1e9 - idle_s);
         usage
     }
@@ -88,7 +91,7 @@ pub fn used_by_others(trees: &[Tree]) -> f64 {
     let all = processes();
     let others =
         all.iter().filter(|process| process.parent != KERNEL && process.id != KERNEL && !known(process.id));
-    others.map(|process| process.ticks as f64 / TICKS_PER_SECOND).sum()
+    others.map(|process| process.cpu_s()).sum()
 }
 
 /// Seconds that a core has been idle. A kernel without ticks at rest, as all are by now, takes the time at each interrupt.
@@ -112,7 +115,19 @@ struct Process {
     id: u32,
     parent: u32,
     ticks: u64,
+    /// Of children that have ended.
+    ticks_of_children: u64,
     resident_pages: u64,
+}
+
+impl Process {
+    /// Its own time to the nanosecond if it still lives, and that of children that have ended.
+    fn cpu_s(&self) -> f64 {
+        let clock = clock_getcpuclockid(Pid::from_raw(self.id as i32));
+        let own_s = clock.and_then(|clock| clock.now()).map(|time| Duration::from(time).as_secs_f64());
+        own_s.unwrap_or(self.ticks as f64 / TICKS_PER_SECOND)
+            + self.ticks_of_children as f64 / TICKS_PER_SECOND
+    }
 }
 
 fn processes() -> Vec<Process> {
@@ -135,7 +150,8 @@ fn parse(id: u32, stat: &str) -> Option<Process> {
     Some(Process {
         id,
         parent: field(4)? as u32,
-        ticks: user + system + user_of_children + system_of_children,
+        ticks: user + system,
+        ticks_of_children: user_of_children + system_of_children,
         resident_pages: field(24)?,
     })
 }
@@ -149,7 +165,8 @@ mod tests {
         let stat =
             "7 (a) b (c)) S 3 7 7 0 -1 4194560 1 2 3 4 100 50 20 10 20 0 1 0 99 1000 25 18446744073709551615";
         let process = parse(7, stat).unwrap();
-        assert_eq!((process.parent, process.ticks, process.resident_pages), (3, 180, 25));
+        assert_eq!((process.parent, process.ticks, process.ticks_of_children), (3, 150, 30));
+        assert_eq!(process.resident_pages, 25);
     }
 
     #[test]
@@ -163,6 +180,7 @@ mod tests {
     fn this_process_is_there() {
         let own = Tree::of(std::process::id(), None).unwrap().usage();
         assert!(own.resident_bytes > 100_000 && own.processes >= 1);
+        assert!(own.cpu_s > 0.0);
         assert!(Tree::of(u32::MAX, None).is_err());
     }
 }

@@ -28,22 +28,28 @@ pub struct Figure {
     pub most: f64,
 }
 
-/// Runs each of `scenarios` `rounds` times: all of them in turn, then all again, so that whatever else the machine does
-/// meets all alike. A scenario that fails once is left out from then on. `on_report` sees each run.
+/// Runs each of `scenarios` `rounds` times: all of them in turn, then all again in the opposite order, so that whatever
+/// else the machine does, and what a run leaves behind for the next, meets all alike. A scenario that fails once is left
+/// out from then on. `title` is told beside the progress; `on_report` sees each run.
 pub fn run_all(
     lab: &Lab,
+    title: &str,
     scenarios: &[Scenario],
     rounds: usize,
     mut on_report: impl FnMut(&Scenario, &Result<Report, String>),
 ) -> Results {
     let mut results = Results::default();
     for round in 1..=rounds {
-        for (number, scenario) in (1..).zip(scenarios) {
+        let mut order: Vec<&Scenario> = scenarios.iter().collect();
+        if round % 2 == 0 {
+            order.reverse();
+        }
+        for (number, scenario) in (1..).zip(order) {
             if results.failed.contains_key(&scenario.key) {
                 continue;
             }
             lab.progress.set_prefix(format!(
-                "round {round}/{rounds}, {number}/{} {}",
+                "{title}round {round}/{rounds}, {number}/{} {}",
                 scenarios.len(),
                 scenario.key
             ));

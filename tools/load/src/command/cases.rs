@@ -1,16 +1,16 @@
 //! `tsload cases`.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use tsload::cases::{CASES, Case};
 use tsload::document;
-use tsload::lab::Scenario;
 use tsload::metric::{COST, P99};
 use tsload::plot;
-use tsload::results::{Results, run_all};
+use tsload::results::Results;
 use tsload::table::{Table, Verdict};
 
-use super::lab::{self, say, warn_if_disturbed};
+use super::lab::{self, warn_if_disturbed};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -26,7 +26,6 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     let cases = arguments.cases()?;
-    let scenarios = scenarios(&cases);
     if arguments.list {
         for case in &cases {
             let keys: Vec<String> = case.scenarios().into_iter().map(|scenario| scenario.key).collect();
@@ -35,12 +34,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         return Ok(ExitCode::SUCCESS);
     }
     let lab = arguments.lab.lab()?;
-    let results =
-        run_all(&lab, &scenarios, arguments.lab.rounds(), |scenario, report| say(&lab, scenario, report));
-    lab.progress.finish_and_clear();
-    warn_if_disturbed(&results);
     let mut table = Table::default();
-    cases.iter().for_each(|case| case.judge(&results, &mut table));
+    let mut results = BTreeMap::new();
+    for case in &cases {
+        let runs = arguments.lab.run(&lab, &format!("case {}, ", case.letter), &case.scenarios());
+        case.judge(&runs, &mut table);
+        results.insert(case.letter, runs);
+    }
+    warn_if_disturbed(results.values());
     let setting = arguments.lab.setting();
     if let Some(directory) = &arguments.lab.write {
         let page = document::markdown(&cases, &table, &setting);
@@ -67,26 +68,15 @@ impl Arguments {
     }
 }
 
-/// What is run for `cases`, each scenario once.
-fn scenarios(cases: &[&Case]) -> Vec<Scenario> {
-    let mut scenarios: Vec<Scenario> = Vec::new();
-    for scenario in cases.iter().flat_map(|case| case.scenarios()) {
-        if scenarios.iter().all(|known| known.key != scenario.key) {
-            scenarios.push(scenario);
-        }
-    }
-    scenarios
-}
-
 /// Cost and latency of each scenario, by case; for case i one against the other.
-fn plots(cases: &[&Case], results: &Results) -> Vec<(String, String)> {
+fn plots(cases: &[&Case], results: &BTreeMap<char, Results>) -> Vec<(String, String)> {
     let mut plots = Vec::new();
     for case in cases {
         let keys: Vec<String> = case.scenarios().into_iter().map(|scenario| scenario.key).collect();
         for (metric, name) in [(COST, "cpu"), (P99, "p99")] {
             let values: Vec<(String, f64)> = keys
                 .iter()
-                .filter_map(|key| Some((key.clone(), results.figure(key, metric.of)?.median)))
+                .filter_map(|key| Some((key.clone(), results[&case.letter].figure(key, metric.of)?.median)))
                 .filter(|(_, value)| *value > 0.0)
                 .collect();
             if values.len() > 1 {

@@ -6,11 +6,11 @@ use tsload::document;
 use tsload::lab::{Scenario, Shape, Source};
 use tsload::metric::{COST, MEMORY, Metric, P99};
 use tsload::plot;
-use tsload::results::{Results, run_all};
+use tsload::results::Results;
 use tsload::servers::Server;
 use tsload::table::{Row, Table, Verdict, overview};
 
-use super::lab::{self, say, warn_if_disturbed};
+use super::lab::{self, warn_if_disturbed};
 use super::values::bits;
 
 #[derive(Debug, clap::Args)]
@@ -43,10 +43,8 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     let scenarios = arguments.scenarios()?;
     let lab = arguments.lab.lab()?;
-    let results =
-        run_all(&lab, &scenarios, arguments.lab.rounds(), |scenario, report| say(&lab, scenario, report));
-    lab.progress.finish_and_clear();
-    warn_if_disturbed(&results);
+    let results = arguments.lab.run(&lab, "", &scenarios);
+    warn_if_disturbed([&results]);
     let table = arguments.table(&results);
     let setting = arguments.lab.setting();
     if let Some(directory) = &arguments.lab.write {

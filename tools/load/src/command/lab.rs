@@ -6,7 +6,7 @@ use tsload::document::Setting;
 use tsload::host::{allow_descriptors_as_many_as_possible, cores, stay_on};
 use tsload::lab::{Lab, Scenario};
 use tsload::report::Report;
-use tsload::results::Results;
+use tsload::results::{Results, run_all};
 use tsload::servers::Programs;
 
 use super::run::progress;
@@ -45,8 +45,16 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    pub(crate) fn rounds(&self) -> usize {
+    fn rounds(&self) -> usize {
         self.runs.map_or(if self.short { 1 } else { 5 }, |runs| runs as usize)
+    }
+
+    /// Runs `scenarios`, with a line on standard error for each run.
+    pub(crate) fn run(&self, lab: &Lab, title: &str, scenarios: &[Scenario]) -> Results {
+        let results =
+            run_all(lab, title, scenarios, self.rounds(), |scenario, report| say(lab, scenario, report));
+        lab.progress.finish_and_clear();
+        results
     }
 
     fn measure_ns(&self) -> u64 {
@@ -81,8 +89,9 @@ impl Arguments {
 }
 
 /// A warning if figures are rough because the machine was not left alone.
-pub(crate) fn warn_if_disturbed(results: &Results) {
-    let (runs, disturbed) = results.disturbed();
+pub(crate) fn warn_if_disturbed<'a>(results: impl IntoIterator<Item = &'a Results>) {
+    let counts = results.into_iter().map(Results::disturbed);
+    let (runs, disturbed) = counts.fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
     if disturbed > 0 {
         eprintln!(
             "tsload: warning: other programs were busy during {disturbed} of {runs} runs: figures are rough"
@@ -90,8 +99,7 @@ pub(crate) fn warn_if_disturbed(results: &Results) {
     }
 }
 
-/// A line on standard error for each run.
-pub(crate) fn say(lab: &Lab, scenario: &Scenario, report: &Result<Report, String>) {
+fn say(lab: &Lab, scenario: &Scenario, report: &Result<Report, String>) {
     let words = match report {
         Ok(report) => {
             let steady = report.group("steady");
