@@ -482,7 +482,10 @@ impl Fleet {
     fn finish(mut self) -> Outcome {
         for index in 0..self.connections.len() {
             match self.connections[index].take() {
-                Some(connection) if matches!(connection.state, State::Streaming) => self.account(&connection),
+                Some(connection) if matches!(connection.state, State::Streaming) => {
+                    self.account(&connection);
+                    socket::abandon(&connection.socket);
+                }
                 Some(connection) => {
                     self.failed(connection.receiver, "neither served nor refused in time".to_owned());
                 }
