@@ -15,6 +15,9 @@ use crate::ring::Ring;
 /// A stream without receivers is kept for so long, so that a page that reloads finds its ring still filled.
 const UNSUBSCRIBE_AFTER: Duration = Duration::from_secs(5);
 
+/// How often a round of visits is left for those who came first.
+const DETOURS_MAX: usize = 2;
+
 /// All streams of a worker.
 #[derive(Debug)]
 pub struct Shard {
@@ -35,11 +38,27 @@ struct Stream {
     subscription: Subscription,
     /// Keys of the connections that receive this stream, in no order.
     receivers: Vec<usize>,
-    next_visit: usize,
-    /// The round of visits has begun anew with a chunk that came in its midst. Once it has, it is brought to an end.
-    has_restarted: bool,
-    /// Receivers still to be visited; not 0 just when the stream is in `dirty`.
-    visits_left: usize,
+    round: Round,
+}
+
+/// A round of visits through the slots of the receivers, from first to last.
+///
+/// Who came first is served first, on a node that keeps up and on one that just doesn't: a chunk that comes in the midst
+/// of a round goes to the first quarter at once, before the round goes on; to the others with the rest of it or the next one.
+/// A round that meets more than [`DETOURS_MAX`] chunks is followed by one without such detours, so that everybody has their
+/// turn where the node has far too much to do.
+#[derive(Debug, Default)]
+struct Round {
+    /// It goes on; the stream is in `dirty`.
+    is_on: bool,
+    /// The slot to be visited next.
+    next: usize,
+    /// The slot at which it goes on after a detour.
+    resume_at: Option<usize>,
+    /// Chunks that have come since it began: there is another round after it if there are any.
+    met: usize,
+    /// The last one met too many.
+    is_crowded: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,10 +116,6 @@ impl Shard {
     pub fn join(&mut self, stream: StreamId, key: usize) -> usize {
         let state = &mut self.streams[stream.0];
         state.receivers.push(key);
-        if state.visits_left > 0 {
-            // Those still to be visited are the next so many, and it may have come to stand among them.
-            state.visits_left += 1;
-        }
         match state.subscription {
             Subscription::None => self.subscribe(stream),
             Subscription::Idle(_) => state.subscription = Subscription::Held,
@@ -114,10 +129,11 @@ impl Shard {
     pub fn leave(&mut self, stream: StreamId, slot: usize) -> Option<usize> {
         let state = &mut self.streams[stream.0];
         state.receivers.swap_remove(slot);
-        if state.visits_left > 0 {
+        if state.round.is_on {
             // The one that moved may have moved from those to be visited to those that have been.
-            state.visits_left = state.receivers.len();
-            if state.visits_left == 0 {
+            state.round.met = state.round.met.max(1);
+            state.round.settle(state.receivers.len());
+            if !state.round.is_on {
                 self.dirty.retain(|&dirty| dirty != stream);
             }
         }
@@ -163,25 +179,19 @@ impl Shard {
         !self.dirty.is_empty()
     }
 
-    /// Takes up to `most` receivers of one stream off those to be visited and calls `visit` with the key of each.
-    /// Each call begins where the last one of that stream ended, or with the receiver in the first slot if nobody was left
-    /// to be visited. Returns how many there were.
+    /// Visits up to `most` receivers of one stream that wait for it: calls `visit` with the key of each. Each call goes on
+    /// where the last one of that stream ended, unless a chunk has come since. Returns how many there were.
     pub fn visit(&mut self, most: usize, mut visit: impl FnMut(usize, &Ring)) -> usize {
         let Some(id) = self.dirty.pop_front() else { return 0 };
-        let stream = &mut self.streams[id.0];
-        let visits = stream.visits_left.min(most);
-        for _ in 0..visits {
-            if stream.next_visit >= stream.receivers.len() {
-                stream.next_visit = 0;
-            }
-            visit(stream.receivers[stream.next_visit], &stream.ring);
-            stream.next_visit += 1;
+        let Stream { ring, receivers, round, .. } = &mut self.streams[id.0];
+        let mut visits = 0;
+        while round.is_on && visits < most {
+            visit(receivers[round.next], ring);
+            visits += 1;
+            round.step(receivers.len());
         }
-        stream.visits_left -= visits;
-        if stream.visits_left > 0 {
+        if round.is_on {
             self.dirty.push_back(id);
-        } else {
-            (stream.next_visit, stream.has_restarted) = (0, false);
         }
         visits
     }
@@ -219,15 +229,44 @@ impl Shard {
 
     fn mark_dirty(&mut self, stream: StreamId) {
         let state = &mut self.streams[stream.0];
-        if state.visits_left == 0 && !state.receivers.is_empty() {
+        if !state.round.is_on && !state.receivers.is_empty() {
             self.dirty.push_back(stream);
         }
-        // Who came first is served first, on a node that keeps up: those at the end of the list are sent two chunks in
-        // one call then. Where it does not keep up, everybody has their turn.
-        if state.visits_left > 0 && !state.has_restarted {
-            (state.next_visit, state.has_restarted) = (0, true);
+        state.round.chunk(state.receivers.len());
+    }
+}
+
+impl Round {
+    /// A chunk has come for the receivers, of which there are so many.
+    fn chunk(&mut self, receivers: usize) {
+        if !self.is_on {
+            *self = Round { is_on: receivers > 0, ..Round::default() };
+        } else if self.next > 0 {
+            if !self.is_crowded && self.met < DETOURS_MAX {
+                self.resume_at.get_or_insert(self.next);
+                self.next = 0;
+            }
+            self.met += 1;
         }
-        state.visits_left = state.receivers.len();
+    }
+
+    /// The next slot has been visited.
+    fn step(&mut self, receivers: usize) {
+        self.next += 1;
+        self.settle(receivers);
+    }
+
+    /// Ends a detour, and the round, if the next slot is behind it.
+    fn settle(&mut self, receivers: usize) {
+        if let Some(at) = self.resume_at
+            && self.next >= at.min(receivers / 4)
+        {
+            (self.next, self.resume_at) = (at, None);
+        }
+        if self.next >= receivers {
+            let is_on = self.met > 0 && receivers > 0;
+            *self = Round { is_on, is_crowded: self.met > DETOURS_MAX, ..Round::default() };
+        }
     }
 }
 
@@ -240,9 +279,7 @@ impl Stream {
             offered_from: 0,
             subscription: Subscription::None,
             receivers: Vec::new(),
-            next_visit: 0,
-            has_restarted: false,
-            visits_left: 0,
+            round: Round::default(),
         }
     }
 }
@@ -368,7 +405,7 @@ mod tests {
     fn who_came_first_is_visited_first_unless_the_others_would_wait_for_ever() {
         let mut bench = Bench::new();
         bench.set_live(true);
-        for key in 0..4 {
+        for key in 0..8 {
             bench.shard.join(LIVE, key);
         }
         bench.shard.backlog(LIVE, Vec::new());
@@ -377,18 +414,23 @@ mod tests {
             shard.visit(most, |key, _| keys.push(key));
             keys
         };
-        assert_eq!(visited(&mut bench.shard, 9), [0, 1, 2, 3]);
-        bench.shard.join(LIVE, 4);
+        assert_eq!(visited(&mut bench.shard, 9), [0, 1, 2, 3, 4, 5, 6, 7]);
         bench.shard.chunk(LIVE, bench.chunk(0));
-        assert_eq!(visited(&mut bench.shard, 3), [0, 1, 2]);
         bench.shard.chunk(LIVE, bench.chunk(1));
-        assert_eq!(visited(&mut bench.shard, 3), [0, 1, 2], "begun anew");
+        assert_eq!(visited(&mut bench.shard, 4), [0, 1, 2, 3], "of both chunks at once");
         bench.shard.chunk(LIVE, bench.chunk(2));
-        assert_eq!(visited(&mut bench.shard, 3), [3, 4, 0], "but not twice");
+        assert_eq!(visited(&mut bench.shard, 4), [0, 1, 4, 5], "first the first quarter");
         bench.shard.chunk(LIVE, bench.chunk(3));
-        assert_eq!(visited(&mut bench.shard, 9), [1, 2, 3, 4, 0]);
+        assert_eq!(visited(&mut bench.shard, 3), [0, 1, 6], "and once more");
         bench.shard.chunk(LIVE, bench.chunk(4));
-        assert_eq!(visited(&mut bench.shard, 9), [0, 1, 2, 3, 4]);
+        assert_eq!(visited(&mut bench.shard, 3), [7, 0, 1], "but no more than twice in a round");
+        bench.shard.chunk(LIVE, bench.chunk(5));
+        assert_eq!(visited(&mut bench.shard, 6), [2, 3, 4, 5, 6, 7], "and not at all in the next");
+        assert_eq!(visited(&mut bench.shard, 3), [0, 1, 2]);
+        bench.shard.chunk(LIVE, bench.chunk(6));
+        assert_eq!(visited(&mut bench.shard, 3), [0, 1, 3], "unless that has had no need of it");
+        assert_eq!(visited(&mut bench.shard, 99), [4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7]);
+        assert!(!bench.shard.is_dirty());
     }
 
     proptest! {
