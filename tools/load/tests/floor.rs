@@ -62,6 +62,22 @@ fn twenty_receivers_get_all_of_it() {
 }
 
 #[test]
+fn receivers_leave_nothing_behind() {
+    let (feed, receivers) = start(Kind::Send);
+    let mut load = load(feed, receivers, vec![group("steady", 20, Behaviour::Steady, 5)]);
+    load.plan.sources = vec!["127.0.0.5".parse().unwrap()];
+    load.measure_ns = 200_000_000;
+    let report = run(&load, &ProgressBar::hidden()).unwrap();
+    assert_eq!(report.group("steady").unwrap().served, 20);
+    // The third field is the remote address, with the port in hexadecimal: proc_net(5).
+    let connections = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let remote = format!(":{:04X}", receivers.port());
+    let is_ours = |line: &&str| line.split_whitespace().nth(2).is_some_and(|field| field.ends_with(&remote));
+    let left: Vec<&str> = connections.lines().filter(is_ours).collect();
+    assert_eq!(left, [""; 0]);
+}
+
+#[test]
 fn every_kind_of_receiver_does_as_it_says() {
     let groups = vec![
         group("steady", 10, Behaviour::Steady, 2),
