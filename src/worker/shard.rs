@@ -229,10 +229,11 @@ impl Shard {
 
     fn mark_dirty(&mut self, stream: StreamId) {
         let state = &mut self.streams[stream.0];
-        if !state.round.is_on && !state.receivers.is_empty() {
+        let was_on = state.round.is_on;
+        state.round.chunk(state.receivers.len());
+        if state.round.is_on && !was_on {
             self.dirty.push_back(stream);
         }
-        state.round.chunk(state.receivers.len());
     }
 }
 

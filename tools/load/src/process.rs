@@ -1,4 +1,5 @@
-//! What a server uses: processor time and memory of its process and all that this has started, from `/proc`.
+//! What a server uses: processor time and memory of its process and all that this has started, from `/proc`
+//! and their clocks.
 
 use std::fs;
 use std::time::Duration;

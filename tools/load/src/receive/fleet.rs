@@ -481,15 +481,12 @@ impl Fleet {
 
     fn finish(mut self) -> Outcome {
         for index in 0..self.connections.len() {
-            match self.connections[index].take() {
-                Some(connection) if matches!(connection.state, State::Streaming) => {
-                    self.account(&connection);
-                    socket::abandon(&connection.socket);
-                }
-                Some(connection) => {
-                    self.failed(connection.receiver, "neither served nor refused in time".to_owned());
-                }
-                None => {}
+            let Some(connection) = self.connections[index].take() else { continue };
+            socket::abandon(&connection.socket);
+            if matches!(connection.state, State::Streaming) {
+                self.account(&connection);
+            } else {
+                self.failed(connection.receiver, "neither served nor refused in time".to_owned());
             }
         }
         if let Some([before, after]) = self.control.fed.get() {
